@@ -1,0 +1,21 @@
+"""Wildflower: a from-scratch, drop-in implementation of the Flower federated learning framework.
+
+Submodules load on first use: ``import flwr`` alone loads nothing heavy.
+"""
+
+import importlib
+from types import ModuleType
+
+from flwr._version import __version__ as __version__
+
+__all__ = ["app", "clientapp", "serverapp", "simulation"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return importlib.import_module(f"flwr.{name}")
+    raise AttributeError(f"module 'flwr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,97 @@
+"""Every error this project raises on purpose, and the exit code a command ends with.
+
+::
+
+    FlwrError                    1   anything below; a command prints it and exits with its code
+    ├── ConfigError              1   an app's pyproject.toml, a run config, config.toml
+    │   └── RunConfigError       1   a --run-config or --federation-config value
+    ├── AppLoadError             1   a ServerApp or ClientApp reference that does not load
+    ├── HomeError                1   FLWR_HOME cannot be used
+    ├── StoreError               1   the run database
+    │   ├── DatabaseDamagedError 1   not a database, or a damaged one
+    │   ├── DatabaseNewerError   1   written by a newer version
+    │   └── RunNotFoundError     1   no run has that id
+    ├── ParcelError              1   bytes that are no parcel, or a damaged one
+    ├── EngineError              1   the simulation engine cannot go on
+    │   └── NotEnoughNodesError  1   a strategy asks for more nodes than the federation has
+    ├── RunFailedError           1   a run ended as finished:failed
+    └── AppExitError           200   documented exits of an app (200 inconsistent replies, 202 aggregation)
+
+Exit codes 0 (success), 2 (usage) and 130 (interrupted) are the command line's own.
+"""
+
+
+class FlwrError(Exception):
+    """Base of all errors of this project.
+
+    Parameters
+    ----------
+    message : str
+        What happened, and to what.
+    hint : str, optional
+        What the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class ConfigError(FlwrError):
+    """An app's ``pyproject.toml`` or ``config.toml`` is missing, malformed or invalid."""
+
+
+class RunConfigError(ConfigError):
+    """A ``--run-config`` or ``--federation-config`` value is malformed or unknown."""
+
+
+class AppLoadError(FlwrError):
+    """A ServerApp or ClientApp could not be loaded; the cause is chained."""
+
+
+class HomeError(FlwrError):
+    """``FLWR_HOME`` cannot be created or written."""
+
+
+class StoreError(FlwrError):
+    """The run database cannot be used."""
+
+
+class DatabaseDamagedError(StoreError):
+    """The file is no database, or a damaged one. It is left as it is."""
+
+
+class DatabaseNewerError(StoreError):
+    """The database was written by a newer version. It is left as it is."""
+
+
+class RunNotFoundError(StoreError):
+    """No run has the given id."""
+
+
+class ParcelError(FlwrError, ValueError):
+    """Bytes that are no parcel, or a truncated or altered one."""
+
+
+class EngineError(FlwrError, RuntimeError):
+    """The simulation engine cannot go on."""
+
+
+class NotEnoughNodesError(EngineError):
+    """A strategy asks for more nodes than the federation will ever have."""
+
+
+class RunFailedError(FlwrError):
+    """A run ended as ``finished:failed``."""
+
+
+class AppExitError(FlwrError):
+    """An app ends for a documented reason, with a documented exit code."""
+
+    exit_code = 200
