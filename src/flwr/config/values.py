@@ -1,0 +1,224 @@
+"""Flat configuration dictionaries and the ``key=value`` text of the command line."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flwr.config.spelling import suggestion
+from flwr.config.toml import read_toml
+from flwr.errors import RunConfigError
+
+UserConfigValue = bool | float | int | str
+UserConfig = dict[str, UserConfigValue]
+
+_FORM = "write pairs as in: lr=0.1 rounds=3 verbose=true name='a text'"
+_SHELL = "quote the whole for the shell, as in -c"
+# One `key=value`; blanks around `=` are fine. A value is quoted text, a table, a list, or a run
+# of non-blanks.
+_PAIR = re.compile(
+    r"""\s*(?P<key>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\s*=\s*"""
+    r"""(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|\{[^{}]*\}|\[[^\[\]]*\]|[^\s"'{\[]\S*)(?=\s|$)"""
+)
+
+
+def flatten_dict(
+    raw_dict: Mapping[str, Any] | None, parent_key: str = ""
+) -> dict[str, UserConfigValue]:
+    """Return a nested dictionary as a flat one whose keys are joined by dots.
+
+    Parameters
+    ----------
+    raw_dict : mapping or None
+        Values are bool, int, float, str, or mappings of these. None gives ``{}``.
+    parent_key : str, default ""
+        What the keys start with.
+
+    Raises
+    ------
+    ValueError
+        If a value has another type; names its key.
+    """
+    flat: dict[str, UserConfigValue] = {}
+    for name, value in (raw_dict or {}).items():
+        key = f"{parent_key}.{name}" if parent_key else name
+        if isinstance(value, Mapping):
+            flat.update(flatten_dict(value, key))
+        elif isinstance(value, (bool, int, float, str)):
+            flat[key] = value
+        else:
+            raise ValueError(  # noqa: TRY004  (the documented type)
+                f"The value for key '{key}' must be a bool, int, float, str, or a dict of these; "
+                f"it is {value!r} ({type(value).__name__})"
+            )
+    return flat
+
+
+def unflatten_dict(flat_dict: Mapping[str, UserConfigValue]) -> dict[str, Any]:
+    """Return a flat dictionary with dotted keys as a nested one; undoes :func:`flatten_dict`.
+
+    Raises
+    ------
+    TypeError
+        If one key is both a value and the start of another key, as in ``a`` and ``a.b``.
+    """
+    nested: dict[str, Any] = {}
+    for key, value in flat_dict.items():
+        *tables, last = key.split(".")
+        inner = nested
+        for table in tables:
+            inner = inner.setdefault(table, {})
+            if not isinstance(inner, dict):
+                raise TypeError(f"The key '{key}' lies below '{table}', which has a value")
+        if isinstance(inner.get(last), dict):
+            raise TypeError(f"The key '{key}' has a value, and other keys lie below it")
+        inner[last] = value
+    return nested
+
+
+def fuse_dicts(
+    main_dict: Mapping[str, Any], override_dict: Mapping[str, Any], check_keys: bool = True
+) -> dict[str, Any]:
+    """Return `main_dict` with the values of `override_dict` in their places.
+
+    Parameters
+    ----------
+    main_dict : mapping
+        The defaults. Not changed.
+    override_dict : mapping
+        What replaces them. Nested mappings are fused, other values replaced, whatever their type.
+    check_keys : bool, default True
+        Refuse keys that `main_dict` lacks; otherwise they are left out.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown, or a mapping meets a plain value.
+    """
+    fused = dict(main_dict)
+    for key, value in override_dict.items():
+        if key not in main_dict:
+            if check_keys:
+                raise ValueError(f"Key '{key}' is not present in the main dictionary")
+        elif isinstance(value, Mapping):
+            if not isinstance(main_dict[key], Mapping):
+                raise ValueError(f"Key '{key}' holds a value, not a dictionary")
+            fused[key] = fuse_dicts(main_dict[key], value, check_keys)
+        else:
+            fused[key] = value
+    return fused
+
+
+def fuse_run_config(
+    defaults: Mapping[str, UserConfigValue],
+    overrides: Mapping[str, UserConfigValue],
+    option: str = "--run-config",
+) -> UserConfig:
+    """Return a flat run config with overrides in their places.
+
+    Raises
+    ------
+    RunConfigError
+        If a key has no default; names each such key and the nearest known one.
+    """
+    unknown = [key for key in overrides if key not in defaults]
+    if unknown:
+        told = [f"'{key}'; {suggestion(key, defaults)}".rstrip("; ") for key in unknown]
+        raise RunConfigError(
+            f"Unknown key in {option}: " + ", ".join(told),
+            hint="Keys are those of [tool.flwr.app.config] in the app's pyproject.toml.",
+        )
+    return {**defaults, **overrides}
+
+
+def parse_config_args(
+    config: Sequence[str] | None, flatten: bool = True, *, option: str = "--run-config"
+) -> dict[str, Any]:
+    """Return what ``key=value`` texts, or one ``.toml`` file, say.
+
+    Parameters
+    ----------
+    config : sequence of str or None
+        Each text holds pairs separated by blanks, or the only one is the path of a TOML file.
+        Values are TOML: bool, int, float, quoted string, or an inline table of these.
+        Later texts override earlier ones.
+    flatten : bool, default True
+        Return dotted keys; otherwise nested dictionaries.
+    option : str, default "--run-config"
+        The option's name, for messages.
+
+    Raises
+    ------
+    RunConfigError
+        If a text does not parse (quoted in the message) or a value has another type.
+    """
+    texts = list(config or ())
+    files = [text for text in texts if text.strip().endswith(".toml") and not _PAIR.fullmatch(text)]
+    if files and len(texts) > 1:
+        raise RunConfigError(
+            f"{option}: a file ('{files[0]}') cannot be given together with other values"
+        )
+    flat: UserConfig = {}
+    for text in texts:
+        nested = read_toml(Path(text.strip()).expanduser()).data if files else _parse(text, option)
+        try:
+            flat.update(flatten_dict(nested))
+        except ValueError as error:
+            raise RunConfigError(f"{option} {text!r}: {error}") from error
+    try:
+        return dict(flat) if flatten else unflatten_dict(flat)
+    except TypeError as error:
+        raise RunConfigError(f"{option}: {error}") from error
+
+
+def _parse(text: str, option: str) -> dict[str, Any]:
+    """Return the nested dictionary that one text of pairs says."""
+    import tomllib
+
+    lines = []
+    position = 0
+    while text[position:].strip():
+        match = _PAIR.match(text, position)
+        if match is None:
+            rest = text[position:].strip()
+            raise RunConfigError(f"{option}: cannot read {rest!r} in {text!r}", hint=_advice(rest))
+        key, value = match["key"], match["value"]
+        try:
+            tomllib.loads(f"{key} = {value}")
+        except tomllib.TOMLDecodeError as error:
+            raise RunConfigError(
+                f"{option}: cannot read {match[0].strip()!r} in {text!r}",
+                hint=_advice_for_value(key, value),
+            ) from error
+        lines.append(f"{key} = {value}")
+        position = match.end()
+    try:
+        return tomllib.loads("\n".join(lines))
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error).split(" (at line")[0]
+        raise RunConfigError(
+            f"{option}: {text!r} contradicts itself: {reason}", hint="Give each key once."
+        ) from error
+
+
+def _advice(rest: str) -> str:
+    """Say what to do about text that is no pair at all."""
+    if re.match(r"""[\w.-]+\s*=\s*["']""", rest):
+        return "The quotes do not match; " + _FORM + "."
+    return _FORM[0].upper() + _FORM[1:] + "."
+
+
+def _advice_for_value(key: str, value: str) -> str:
+    """Say how to write a value that is not TOML."""
+    if "," in value and "=" in value:
+        return "Separate pairs by blanks, not commas: " + value_pairs(key, value) + "."
+    if value.lower() in ("true", "false"):
+        return f"Write true and false in lower case: {key}={value.lower()}."
+    if re.fullmatch(r"[+-]?\.\d+|[+-]?\d+\.", value):
+        return f"Write digits on both sides of the point: {key}={float(value)}."
+    return f"Text needs quotes, and {_SHELL} '{key}=\"{value}\"'."
+
+
+def value_pairs(key: str, value: str) -> str:
+    """Return ``key=value`` text with commas between pairs made blanks."""
+    return re.sub(r"\s*,\s*", " ", f"{key}={value}")
