@@ -69,7 +69,7 @@ def describe(error: BaseException, app_dir: Path | None = None, *, frames: int =
     frames : int, default 3
         How many frames are shown at most.
     """
-    stack = traceback.extract_tb(error.__traceback__)
+    stack = list(traceback.extract_tb(error.__traceback__))
     if app_dir is not None:
         below = str(app_dir.absolute())
         stack = [frame for frame in stack if frame.filename.startswith(below)] or stack
