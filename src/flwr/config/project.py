@@ -161,7 +161,7 @@ def _near_misses(problems: Problems, table: Key, known: tuple[str, ...]) -> None
     """Note keys that are one slip away from a known one; other foreign keys are let be."""
     values = _table(problems, table)
     for key in values:
-        if key in known or any("'" + key + "'" in problem for problem in problems.found):
+        if key in known or any("'" + key + "'" in problem for _, problem in problems.found):
             continue
         if match := nearest(key, set(known) - set(values), cutoff=0.8):
             problems.add((*table, key), f"unknown key; did you mean '{match}'?")

@@ -57,14 +57,14 @@ class Problems:
     """What is wrong in one file, gathered so that all of it can be told at once."""
 
     document: Document
-    found: list[str] = field(default_factory=list)
+    found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, key: Iterable[str], text: str) -> None:
         """Note that `text` is wrong with `key`."""
         path = tuple(key)
-        line = self.document.line(path)
+        line = self.document.line(path) or 0
         place = f"line {line}, " if line else ""
-        self.found.append(f"{place}{'.'.join(path)}: {text}")
+        self.found.append((line, f"{place}{'.'.join(path)}: {text}"))
 
     def raise_if_any(self, what: str) -> None:
         """Raise a :class:`~flwr.errors.ConfigError` that lists everything found.
@@ -75,7 +75,7 @@ class Problems:
             What the file describes, as in "Invalid `what` in '<path>'".
         """
         if self.found:
-            listed = "\n".join(f"- {problem}" for problem in self.found)
+            listed = "\n".join(f"- {problem}" for _, problem in sorted(self.found))
             raise ConfigError(f"Invalid {what} in '{self.document.path}':\n{listed}")
 
 
