@@ -10,7 +10,8 @@
     ├── StoreError               1   the run database
     │   ├── DatabaseDamagedError 1   not a database, or a damaged one
     │   ├── DatabaseNewerError   1   written by a newer version
-    │   └── RunNotFoundError     1   no run has that id
+    │   ├── RunNotFoundError     1   no run has that id
+    │   └── RunStateError        1   the run is past the state in which that can happen
     ├── ParcelError              1   bytes that are no parcel, or a damaged one
     ├── EngineError              1   the simulation engine cannot go on
     │   └── NotEnoughNodesError  1   a strategy asks for more nodes than the federation has
@@ -73,6 +74,10 @@ class DatabaseNewerError(StoreError):
 
 class RunNotFoundError(StoreError):
     """No run has the given id."""
+
+
+class RunStateError(StoreError):
+    """What is asked of a run cannot happen in its state, as stopping one that has finished."""
 
 
 class ParcelError(FlwrError, ValueError):
