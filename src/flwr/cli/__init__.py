@@ -1,1 +1,1 @@
-
+"""The ``flwr`` command: one file a command."""

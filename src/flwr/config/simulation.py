@@ -30,7 +30,7 @@ class SimulationOptions:
     num_cpus, num_gpus : float, defaults 1 and 0
         What one client needs; decides how many run at a time.
     init_args : mapping
-        What the backend as a whole may use (``num-cpus``, ``num-gpus``, ...).
+        What the backend as a whole may use (``num_cpus``, ``num_gpus``, ...).
     verbose : bool, default False
         Log at level DEBUG.
     configured : bool, default False
@@ -67,7 +67,7 @@ class SimulationOptions:
         for key, value in flat.items():
             name = _canonical(key)
             if name.startswith(_INIT):
-                init_args[name.removeprefix(_INIT)] = value
+                init_args[name.removeprefix(_INIT).replace("-", "_")] = value
             elif name not in _KEYS:
                 complain(key, f"unknown option; {suggestion(name, _KEYS)}")
             elif wrong := _wrong(name, value):

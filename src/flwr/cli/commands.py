@@ -1,0 +1,44 @@
+"""The tree of commands."""
+
+from typing import Annotated
+
+import typer
+
+from flwr._version import __version__
+from flwr.cli.log import log
+from flwr.cli.ls import ls
+from flwr.cli.new import new
+from flwr.cli.run import run
+
+app = typer.Typer(
+    name="flwr",
+    help="Wildflower: federated learning, compatible with Flower.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"Flower version: {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "-V", "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Federated learning, compatible with Flower."""
+
+
+app.command()(new)
+app.command()(run)
+app.command("list")(ls)
+app.command("ls", hidden=True)(ls)
+app.command()(log)

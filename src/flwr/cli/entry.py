@@ -1,0 +1,20 @@
+"""The ``flwr`` command's entry point."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    if sys.argv[1:] in (["-V"], ["--version"]):
+        # Answered before the CLI library is loaded: this is the command that tools call most.
+        from flwr._version import __version__
+
+        sys.stdout.write(f"Flower version: {__version__}\n")
+        return
+    try:
+        from flwr.cli.commands import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        raise SystemExit(130) from None

@@ -1,0 +1,46 @@
+"""The database and the folders of the runs of this machine."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flwr.config import state_dir
+from flwr.errors import DatabaseDamagedError
+
+if TYPE_CHECKING:
+    from flwr.store import Store
+
+
+def runs_dir() -> Path:
+    """Return the folder that holds a folder for each run."""
+    return state_dir() / "runs"
+
+
+@contextlib.contextmanager
+def open_store(*, fresh: bool = False) -> "Iterator[Store]":
+    """Open the database; runs whose process is gone are marked as failed.
+
+    Parameters
+    ----------
+    fresh : bool, default False
+        Put a damaged database aside and go on with a new one.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        If it is damaged, unless `fresh`. The file is kept.
+    """
+    from flwr.store import Store, reap_dead_runs
+
+    try:
+        store = Store.open(state_dir() / "runs.db", fresh=fresh)
+    except DatabaseDamagedError as error:
+        error.hint = (
+            "It is left as it is. To put it aside and go on with a new one: "
+            "flwr run --fresh-database"
+        )
+        raise
+    with contextlib.closing(store):
+        reap_dead_runs(store, runs_dir())
+        yield store

@@ -1,0 +1,118 @@
+"""What commands print: errors with their exit codes, JSON, tables, times."""
+
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from flwr.errors import FlwrError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130
+_WIDE = 1000  # columns of a pipe or a file: nothing is cut there
+
+
+class OutputFormat(StrEnum):
+    """What ``--format`` takes."""
+
+    DEFAULT = "default"
+    JSON = "json"
+
+
+FormatOption = Annotated[
+    OutputFormat,
+    typer.Option("--format", case_sensitive=False, help="Text for people, or JSON for programs."),
+]
+
+
+@contextlib.contextmanager
+def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
+    """Run the body of a command and report how it ended.
+
+    Yields a dictionary for what the command has to say as JSON. With ``--format json`` it is
+    printed at the end, with ``success`` and, after an error, ``error-message`` and
+    ``error: {code, message}``; the error's panel goes to stderr in any case.
+
+    Raises
+    ------
+    typer.Exit
+        With the error's exit code, 130 after Ctrl-C.
+    """
+    result: dict[str, Any] = {}
+    try:
+        yield result
+    except FlwrError as error:
+        print_error(error)
+        code, message, status = error_code(error), str(error), error.exit_code
+    except KeyboardInterrupt as interrupt:
+        message = str(interrupt) or "Interrupted."
+        sys.stderr.write(f"\n{message}\n")
+        code, status = "interrupted", INTERRUPTED
+    else:
+        if output_format is OutputFormat.JSON:
+            print_json({"success": True, **result})
+        return
+    if output_format is OutputFormat.JSON:
+        failure = {"error-message": message, "error": {"code": code, "message": message}}
+        print_json({"success": False, **result, **failure})
+    raise typer.Exit(status)
+
+
+def error_code(error: FlwrError) -> str:
+    """Return the stable name of a kind of error, such as ``run-not-found``."""
+    name = type(error).__name__.removesuffix("Error")
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print a JSON object to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_error(error: FlwrError) -> None:
+    """Print an error to stderr: in a panel on a terminal, as plain lines elsewhere."""
+    if not sys.stderr.isatty():
+        sys.stderr.write(f"Error: {error}\n")
+        return
+    from rich.panel import Panel
+    from rich.text import Text
+
+    text = Text(error.message)
+    if error.hint:
+        text.append(f"\n{error.hint}", style="dim")
+    console(sys.stderr).print(Panel(text, title="Error", title_align="left", border_style="red"))
+
+
+def console(stream: TextIO | None = None) -> "Console":
+    """Return a rich console on a stream (stdout by default) that cuts nothing off a pipe."""
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(file=stream, width=_WIDE if piped else None, highlight=False, emoji=False)
+
+
+def duration_text(seconds: float) -> str:
+    """Return seconds as people say them: ``42s``, ``3m 43s``, ``2h 5m``, ``1d 3h``."""
+    whole = int(seconds)
+    if whole < 90:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def time_text(iso: str | None) -> str:
+    """Return an ISO time as ``YYYY-MM-DD HH:MM:SSZ``; ``N/A`` if there is none."""
+    return f"{iso[:10]} {iso[11:19]}Z" if iso else "N/A"

@@ -1,0 +1,87 @@
+"""What is printed when a run has ended: a table of its rounds, a chart, and where things are."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flwr.cli.history import History, Round
+from flwr.cli.output import console
+from flwr.cli.progress import number_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_FIRST, _LAST = 3, 9  # rounds shown of a long run
+
+
+def print_summary(history: History, artifacts: Path, log: Path, title: str) -> None:
+    """Print table and chart to stdout, write ``metrics.svg``, say where everything is.
+
+    Parameters
+    ----------
+    history : History
+        What the run told.
+    artifacts : Path
+        The run's artifacts folder.
+    log : Path
+        The run's log.
+    title : str
+        Of the chart.
+    """
+    series = history.series()
+    if series:
+        from flwr.cli.chart import svg_chart, terminal_chart
+
+        out = console()
+        out.print(_round_table(history, list(series), out.width))
+        out.print(terminal_chart(series, out.width, colour=out.is_terminal and not out.no_color))
+        svg_chart(series, artifacts / "metrics.svg", title)
+    sys.stdout.write("\n" + totals_text(history) + "\n")
+    sys.stdout.write(f"Artifacts: {artifacts}\nLog:       {log}\n")
+
+
+def totals_text(history: History) -> str:
+    """Return how many rounds and failures there were, and how long a round took."""
+    finished = history.finished_rounds
+    parts = []
+    if finished:
+        seconds = sum(each.seconds or 0.0 for each in finished)
+        parts.append(f"{len(finished)} rounds in {seconds:.2f} s")
+        parts.append(f"{seconds / len(finished):.3f} s a round")
+    elif history.exchanges:
+        parts.append(f"{history.exchanges} exchanges of messages")
+    parts.append(f"{history.failures} failures" if history.failures else "no failures")
+    if history.first_failure is not None:
+        node, error = history.first_failure
+        parts.append(f"the first at node {node}: {error.splitlines()[0]}")
+    return ", ".join(parts)
+
+
+def _round_table(history: History, columns: list[str], width: int) -> "Table":
+    """Return the table of rounds; the most telling metrics, as many as fit."""
+    from rich import box
+    from rich.table import Table
+
+    fitting = columns[: max(1, (width - 28) // 20)]
+    table = Table(box=box.SIMPLE_HEAD, title="Rounds", title_justify="left")
+    for heading in ("Round", "Time", *fitting, "Failed"):
+        table.add_column(heading, justify="right", no_wrap=heading in ("Round", "Time"))
+    rounds = history.rounds
+    if len(rounds) > _FIRST + _LAST + 1:
+        for each in rounds[:_FIRST]:
+            table.add_row(*_cells(each, fitting))
+        table.add_row(*["…"] * (len(fitting) + 3))
+        rounds = rounds[-_LAST:]
+    for each in rounds:
+        table.add_row(*_cells(each, fitting))
+    return table
+
+
+def _cells(each: Round, columns: list[str]) -> list[str]:
+    time = "" if each.seconds is None else f"{each.seconds:.2f} s"
+    values = []
+    for column in columns:
+        source, _, name = column.partition(" ")
+        value = each.metrics.get(source, {}).get(name)
+        values.append("" if value is None else number_text(value))
+    return [str(each.number), time, *values, str(each.failures or "")]

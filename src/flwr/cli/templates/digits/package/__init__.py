@@ -1,0 +1,1 @@
+"""$name: federated learning of handwritten digits."""
