@@ -1,0 +1,76 @@
+# The project's tasks; `make` alone lists them. Everything runs inside .venv, which is made on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format type imports docs check bench nightly hooks clean
+
+help: ## list these tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.has-demo ## train a model on real data with ten simulated clients
+	@echo "== flwr run examples/quickstart-numpy"
+	@$(BIN)/flwr run examples/quickstart-numpy
+
+test: $(VENV)/.has-test ## run the tests
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.has-check ## check style and formatting (ruff)
+	@echo "== ruff"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+format: $(VENV)/.has-check ## mend style and formatting where a tool can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+type: $(VENV)/.has-check ## check the types (mypy --strict)
+	@echo "== mypy --strict"
+	@$(BIN)/mypy --strict
+
+imports: $(VENV)/.has-check ## check which room may import which (import-linter)
+	@echo "== import contracts"
+	@$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.has-docs ## build the documentation into docs/_build/html; a warning is an error
+	@echo "== sphinx"
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+check: test lint type imports docs ## all of the above checks
+
+bench: $(VENV)/.has-demo ## measure; with UPSTREAM_PYTHON=... compare with upstream Flower in that environment
+	@$(BIN)/python benchmarks/run.py
+
+nightly: $(VENV)/.has-test ## the longer suites, and the engine's once more on files instead of shared memory
+	@echo "== pytest, slow tests"
+	@$(BIN)/python -m pytest -m slow
+	@echo "== pytest tests/simulation, FLWR_SHM=file"
+	@FLWR_SHM=file $(BIN)/python -m pytest tests/simulation
+
+hooks: $(VENV)/.has-check ## run the quick checks before each commit (pre-commit)
+	@$(BIN)/pre-commit install
+
+clean: ## remove .venv and everything that was built
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment: the package itself, then one dependency group of pyproject.toml for each kind of work.
+# A stamp is older than pyproject.toml when that changed, and the step is done again.
+$(VENV)/.has-package: pyproject.toml src/flwr/_version.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "This needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "== making $(VENV) with $$($(PYTHON) --version) and installing the package into it"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --upgrade "pip>=25.1"
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.has-%: $(VENV)/.has-package
+	@echo "== installing what '$*' needs (pyproject.toml, dependency group '$*')"
+	@$(PIP) install --quiet --group $*
+	@touch $@
