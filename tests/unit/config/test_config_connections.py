@@ -1,0 +1,176 @@
+"""``config.toml``, ``FLWR_HOME``, and where a run takes place."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flwr.config import (
+    AppConfig,
+    Federation,
+    SimulationOptions,
+    choose_place,
+    home,
+    read_connections,
+    state_dir,
+)
+from flwr.errors import ConfigError, HomeError
+
+CONNECTIONS = """
+[superlink]
+default = "local"
+
+[superlink.local]
+address = ":local:"
+
+[superlink.hub]
+address = "hub.example:9093"
+insecure = true
+
+[superlink.big]
+options.num-supernodes = 500
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Return a function that writes ``config.toml`` of a new ``FLWR_HOME``."""
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
+
+    def write(text: str) -> Path:
+        file = tmp_path / "config.toml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def app(default: str | None, **federations: Federation) -> AppConfig:
+    return AppConfig(Path("/app"), "a", "1", "me", "s:app", "c:app", {}, federations, default)
+
+
+def test_home_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "a" / "b"))
+    assert home() == tmp_path / "a" / "b"
+    assert state_dir() == home() / "wildflower"
+    assert state_dir().is_dir()
+
+
+def test_home_is_in_the_users_folder_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLWR_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert home() == tmp_path / ".flwr"
+
+
+def test_a_home_that_cannot_be_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(HomeError, match="FLWR_HOME .*file.home"):
+        home()
+
+
+def test_without_a_file_there_is_local_and_none_is_written(write: Callable[[str], Path]) -> None:
+    connections = read_connections()
+    assert connections.default == "local"
+    assert connections.by_name["local"].is_local
+    assert not connections.path.exists()
+
+
+def test_connections_are_read(write: Callable[[str], Path]) -> None:
+    write(CONNECTIONS)
+    connections = read_connections()
+    assert set(connections.by_name) == {"local", "hub", "big"}
+    assert connections.by_name["hub"].insecure
+    assert not connections.by_name["hub"].is_local
+    assert connections.by_name["big"].is_local
+    assert connections.by_name["big"].options.num_supernodes == 500
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[superlink]\ndefault = 'hob'\n[superlink.hub]\naddress='h:1'", "did you mean 'hub'?"),
+        ("[superlink.hub]\nadress='h:1'", "did you mean 'address'?"),
+        ("[superlink.hub]\ninsecure=true", "'address' is missing"),
+        ("[superlink.hub]\naddress='not an address'", "must be host:port"),
+        ("[superlink.hub]\naddress=3", "must be a str"),
+        ("[superlink.hub]\naddress='h:1'\nroot-certificates='ca.crt'", "must be an absolute path"),
+        (
+            "[superlink.hub]\naddress='h:1'\nroot-certificates='/ca.crt'\ninsecure=true",
+            "cannot be used together",
+        ),
+        ("[superlink.hub]\naddress='h:1'\nfederation='x'", "must be @account/name"),
+        ("[superlink.'a.b']\naddress='h:1'", "must not contain a dot"),
+        ("[superlink]\nhub = 3", "must be a table"),
+        ("x = 1", "[superlink] is missing"),
+        ("[superlink.hub]\noptions.num-supernodes = 0", "at least 1"),
+    ],
+)
+def test_bad_connections_are_told(write: Callable[[str], Path], text: str, expected: str) -> None:
+    file = write(text)
+    with pytest.raises(ConfigError) as caught:
+        read_connections()
+    assert expected in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+SIMULATION = Federation("sim", options=SimulationOptions(num_supernodes=3, configured=True))
+REMOTE = Federation("remote", address="h:1")
+
+
+def test_unnamed_the_apps_default_comes_first(write: Callable[[str], Path]) -> None:
+    write(CONNECTIONS.replace('default = "local"', 'default = "hub"'))
+    place = choose_place(None, app("sim", sim=SIMULATION), read_connections())
+    assert (place.name, place.address, place.options.num_supernodes) == ("sim", None, 3)
+
+
+def test_unnamed_a_remote_default_connection_comes_second(write: Callable[[str], Path]) -> None:
+    write(CONNECTIONS.replace('default = "local"', 'default = "hub"'))
+    place = choose_place(None, app(None, sim=SIMULATION), read_connections())
+    assert (place.name, place.address) == ("hub", "hub.example:9093")
+    assert "config.toml" in place.why
+
+
+def test_unnamed_and_unconfigured_it_is_in_place(write: Callable[[str], Path]) -> None:
+    place = choose_place(None, app(None), read_connections())
+    assert (place.name, place.address) == ("", None)
+    assert place.options == SimulationOptions(num_supernodes=10, configured=False)
+
+
+def test_a_name_is_a_connection_before_it_is_a_federation(write: Callable[[str], Path]) -> None:
+    write(CONNECTIONS)
+    federations = app("sim", sim=SIMULATION, hub=REMOTE)
+    connections = read_connections()
+    assert choose_place("hub", federations, connections).address == "hub.example:9093"
+    assert choose_place("sim", federations, connections).options.num_supernodes == 3
+    assert choose_place("local", federations, connections).address is None
+
+
+def test_an_unknown_name_is_told_with_the_nearest(write: Callable[[str], Path]) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'remote'"):
+        choose_place("remot", app(None, remote=REMOTE), read_connections())
+
+
+@pytest.mark.parametrize(
+    "key", ["num-supernodes", "options.num-supernodes", "num_supernodes", "options.num_supernodes"]
+)
+def test_options_have_several_spellings(key: str) -> None:
+    told: list[str] = []
+    options = SimulationOptions().override({key: 4}, lambda *problem: told.extend(problem))
+    assert options.num_supernodes == 4
+    assert options.configured
+    assert not told
+
+
+def test_unknown_and_wrong_options_are_told() -> None:
+    told: dict[str, str] = {}
+    SimulationOptions().override(
+        {"num-supernode": 4, "verbose": 1, "client-resources-num-cpus": 0}, told.__setitem__
+    )
+    assert "did you mean 'num-supernodes'?" in told["num-supernode"]
+    assert "true or false" in told["verbose"]
+    assert "above 0" in told["client-resources-num-cpus"]

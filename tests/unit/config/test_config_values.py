@@ -1,0 +1,155 @@
+"""Flat dictionaries, and the grammar of ``--run-config``."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from flwr.config import (
+    flatten_dict,
+    fuse_dicts,
+    fuse_run_config,
+    parse_config_args,
+    unflatten_dict,
+)
+from flwr.errors import ConfigError, RunConfigError
+
+
+def test_flattening_joins_keys_by_dots() -> None:
+    assert flatten_dict({"a": {"b": 1, "c": {}}, "d": "x"}) == {"a.b": 1, "d": "x"}
+    assert flatten_dict({"a": 1}, "p") == {"p.a": 1}
+    assert flatten_dict(None) == {}
+
+
+@pytest.mark.parametrize("value", [[1], None, b"x", (1, 2)])
+def test_flattening_refuses_other_types_by_key(value: object) -> None:
+    with pytest.raises(ValueError, match=r"a\.b"):
+        flatten_dict({"a": {"b": value}})
+
+
+def test_unflattening_undoes_flattening() -> None:
+    nested = {"a": {"b": 1, "c": {"d": True}}, "e": 0.5}
+    assert unflatten_dict(flatten_dict(nested)) == nested
+
+
+@pytest.mark.parametrize("flat", [{"a": 1, "a.b": 2}, {"a.b": 2, "a": 1}])
+def test_unflattening_refuses_a_key_below_a_value(flat: dict[str, int]) -> None:
+    with pytest.raises(TypeError, match="a"):
+        unflatten_dict(flat)
+
+
+def test_fusing_replaces_values_and_merges_tables() -> None:
+    main = {"a": {"b": 1, "c": 2}, "d": 3}
+    assert fuse_dicts(main, {"a": {"b": 5}, "d": "x"}) == {"a": {"b": 5, "c": 2}, "d": "x"}
+    assert main == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_fusing_refuses_or_drops_unknown_keys() -> None:
+    with pytest.raises(ValueError, match="'z'"):
+        fuse_dicts({"a": 1}, {"z": 1})
+    assert fuse_dicts({"a": {"b": 1}}, {"z": 1, "a": {"z": 2}}, check_keys=False) == {"a": {"b": 1}}
+
+
+def test_fusing_refuses_a_table_for_a_value() -> None:
+    with pytest.raises(ValueError, match="'a'"):
+        fuse_dicts({"a": 3}, {"a": {"b": 1}})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1 b=2.5 c=true d=\"x y\" e='q'", {"a": 1, "b": 2.5, "c": True, "d": "x y", "e": "q"}),
+        ("a=-3 b=1e-3 c=1_000 d=inf", {"a": -3, "b": 0.001, "c": 1000, "d": math.inf}),
+        ("a.b.c=3", {"a.b.c": 3}),
+        ("a={x=1, y='s'}", {"a.x": 1, "a.y": "s"}),
+        ("a = 1", {"a": 1}),
+        ('a="b=c" url="http://x?y=1"', {"a": "b=c", "url": "http://x?y=1"}),
+        (r'a="q\"r"', {"a": 'q"r'}),
+        ("a='m.toml'", {"a": "m.toml"}),
+        ("a=1\nb=2", {"a": 1, "b": 2}),
+        ("a-b_1=1", {"a-b_1": 1}),
+        ("", {}),
+        ("   ", {}),
+    ],
+)
+def test_pairs_are_toml(text: str, expected: dict[str, object]) -> None:
+    assert parse_config_args([text]) == expected
+
+
+def test_later_texts_override_earlier_ones_key_by_key() -> None:
+    assert parse_config_args(["a=1 b=2", "a=3"]) == {"a": 3, "b": 2}
+    assert parse_config_args(["a.b=1", "a={c=2}"]) == {"a.b": 1, "a.c": 2}
+
+
+def test_no_texts_say_nothing() -> None:
+    assert parse_config_args(None) == {}
+    assert parse_config_args([]) == {}
+
+
+def test_nested_on_request() -> None:
+    assert parse_config_args(["a.b=1", "a.c=2"], flatten=False) == {"a": {"b": 1, "c": 2}}
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted", "advice"),
+    [
+        ("a=hello", "'a=hello'", "'a=\"hello\"'"),
+        ("a=True", "'a=True'", "a=true"),
+        ("a=FALSE", "'a=FALSE'", "a=false"),
+        ("a=1 garbage b=2", "'garbage b=2'", "Write pairs"),
+        ("a", "'a'", "Write pairs"),
+        ("a=", "'a='", "Write pairs"),
+        ("=3", "'=3'", "Write pairs"),
+        ('a="x', "'a=\"x'", "quotes do not match"),
+        ("a=1,b=2", "'a=1,b=2'", "a=1 b=2"),
+        ("a=.5", "'a=.5'", "a=0.5"),
+        ("a=1 a=2", "'a=1 a=2'", "once"),
+        ("a=1 a.b=2", "'a=1 a.b=2'", "once"),
+        ("a=[1,2]", "'a=[1,2]'", "'a'"),
+        ("a=2020-01-01", "'a=2020-01-01'", "'a'"),
+    ],
+)
+def test_text_that_does_not_parse_is_quoted_with_advice(
+    text: str, quoted: str, advice: str
+) -> None:
+    with pytest.raises(RunConfigError) as caught:
+        parse_config_args([text])
+    assert quoted in str(caught.value)
+    assert advice in str(caught.value)
+    assert "--run-config" in str(caught.value)
+
+
+def test_the_option_is_named() -> None:
+    with pytest.raises(RunConfigError, match="--federation-config"):
+        parse_config_args(["nonsense"], option="--federation-config")
+
+
+def test_a_toml_file_is_flattened(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("lr = 0.1\n[model]\nname = 'x'\n")
+    assert parse_config_args([str(file)]) == {"lr": 0.1, "model.name": "x"}
+
+
+def test_a_file_and_pairs_do_not_mix(tmp_path: Path) -> None:
+    with pytest.raises(RunConfigError, match="x.toml"):
+        parse_config_args(["x.toml", "a=1"])
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere.toml"):
+        parse_config_args([str(tmp_path / "nowhere.toml")])
+    broken = tmp_path / "broken.toml"
+    broken.write_text("lr = 0.1\nname = hello\n")
+    with pytest.raises(ConfigError, match="line 2: name = hello"):
+        parse_config_args([str(broken)])
+
+
+def test_overrides_take_the_defaults_places() -> None:
+    assert fuse_run_config({"lr": 0.1, "rounds": 3}, {"lr": "x"}) == {"lr": "x", "rounds": 3}
+
+
+def test_unknown_keys_are_named_with_the_nearest() -> None:
+    with pytest.raises(RunConfigError) as caught:
+        fuse_run_config({"num-server-rounds": 3, "lr": 0.1}, {"num-rounds": 2, "zzz": 1})
+    assert "'num-rounds'; did you mean 'num-server-rounds'?" in str(caught.value)
+    assert "'zzz'; known are lr, num-server-rounds" in str(caught.value)
