@@ -1,0 +1,1 @@
+"""quickstart-numpy: federated learning of handwritten digits."""

@@ -1,0 +1,1 @@
+"""quickstart-sklearn: federated learning of handwritten digits."""

@@ -1,0 +1,36 @@
+"""How the server starts the model, averages what the clients learned, and tests the result."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+from quickstart_sklearn import task
+from quickstart_sklearn.dataset import load_data
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Train for some rounds, then save the model."""
+    config = context.run_config
+    _, _, x_test, y_test = load_data(config["seed"])
+
+    def test_centrally(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        loss, accuracy = task.test(arrays.to_numpy_ndarrays(), x_test, y_test)
+        return MetricRecord({"loss": loss, "accuracy": accuracy})
+
+    strategy = FedAvg(fraction_train=config["fraction-train"])
+    result = strategy.start(
+        grid=grid,
+        initial_arrays=ArrayRecord(task.new_weights(config["hidden-units"], config["seed"])),
+        num_rounds=config["num-server-rounds"],
+        evaluate_fn=test_centrally,
+    )
+
+    folder = Path(os.environ.get("FLWR_ARTIFACTS_DIR", "."))
+    np.savez(folder / "model.npz", *result.arrays.to_numpy_ndarrays())
