@@ -1,1 +1,23 @@
+"""Durable state: runs, their states and events, in one SQLite file that several processes share.
 
+``lifecycle``, ``progress`` and ``records`` are pure; ``runs`` holds the statements, ``schema`` the
+tables, ``database`` opens a file, ``writer`` commits in groups, ``rundir`` is a run's folder.
+"""
+
+from flwr.store.lifecycle import RunEvent, RunState
+from flwr.store.records import NewRun, RecordedEvent, Run, UnknownEvent
+from flwr.store.rundir import RunDir, reap_dead_runs
+from flwr.store.store import Store, new_run_id
+
+__all__ = [
+    "NewRun",
+    "RecordedEvent",
+    "Run",
+    "RunDir",
+    "RunEvent",
+    "RunState",
+    "Store",
+    "UnknownEvent",
+    "new_run_id",
+    "reap_dead_runs",
+]
