@@ -46,11 +46,9 @@ check: test lint type imports docs ## all of the above checks
 bench: $(VENV)/.has-demo ## measure; with UPSTREAM_PYTHON=... compare with upstream Flower in that environment
 	@$(BIN)/python benchmarks/run.py
 
-nightly: $(VENV)/.has-test ## the longer suites, and the engine's once more on files instead of shared memory
-	@echo "== pytest, slow tests"
-	@$(BIN)/python -m pytest -m slow
-	@echo "== pytest tests/simulation, FLWR_SHM=file"
-	@FLWR_SHM=file $(BIN)/python -m pytest tests/simulation
+nightly: $(VENV)/.has-test ## run all tests, the long ones too
+	@echo "== pytest, slow tests included"
+	@$(BIN)/python -m pytest
 
 hooks: $(VENV)/.has-check ## run the quick checks before each commit (pre-commit)
 	@$(BIN)/pre-commit install
