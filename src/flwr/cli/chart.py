@@ -7,7 +7,7 @@ libraries are imported only here, and this module only after the last round.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flwr.cli.history import Series
+from flwr.cli.history import Metric, Series, metric_label
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -19,15 +19,15 @@ _HEIGHT = 14
 _WIDTH = 76
 
 
-def _is_share(name: str, points: list[tuple[int, float]]) -> bool:
-    return "loss" not in name.lower() and all(0 <= value <= 1 for _, value in points)
+def _is_share(metric: Metric, points: list[tuple[int, float]]) -> bool:
+    return "loss" not in metric[1].lower() and all(0 <= value <= 1 for _, value in points)
 
 
-def _axes(series: Series) -> dict[str, bool]:
+def _axes(series: Series) -> dict[Metric, bool]:
     """Return for each metric whether it has the right axis; one axis will do if all are alike."""
-    shares = {name: _is_share(name, points) for name, points in series.items()}
+    shares = {metric: _is_share(metric, points) for metric, points in series.items()}
     mixed = len(set(shares.values())) > 1
-    return {name: mixed and not share for name, share in shares.items()}
+    return {metric: mixed and not share for metric, share in shares.items()}
 
 
 def terminal_chart(series: Series, width: int, *, colour: bool) -> "Text":
@@ -52,17 +52,17 @@ def terminal_chart(series: Series, width: int, *, colour: bool) -> "Text":
     figure.theme("simple")
     figure.legend(False)
     legend = Text("  ")
-    for (name, points), hue, letter in zip(shown.items(), _COLOURS, _LETTERS, strict=False):
+    for (metric, points), hue, letter in zip(shown.items(), _COLOURS, _LETTERS, strict=False):
         line = figure.signal(
             [x for x, _ in points],
             [y for _, y in points],
             marker=plotext.marker("braille", hue) if colour else letter,
-            yside="right" if right[name] else "left",
+            yside="right" if right[metric] else "left",
         )
         figure.draw(line.lines())
-        side = " (right)" if right[name] else ""
+        side = " (right)" if right[metric] else ""
         legend.append(f"{'━━' if colour else letter} ", style=hue if colour else "")
-        legend.append(f"{name}{side}   ")
+        legend.append(f"{metric_label(metric)}{side}   ")
     figure.plot_size(min(width, _WIDTH), _HEIGHT)
     figure.ruler("x").ticks(_ticks([x for points in shown.values() for x, _ in points]))
     return Text.from_ansi(figure.build().string(colorless=not colour)).append("\n").append(legend)
@@ -88,7 +88,8 @@ def svg_chart(series: Series, path: Path, title: str) -> None:
     every = -(-len(rounds) // 20)
     chart.x_labels_major = chart.x_labels[::every]
     chart.show_minor_x_labels = False
-    for name, points in series.items():
+    for metric, points in series.items():
         by_round = dict(points)
-        chart.add(name, [by_round.get(x) for x in rounds], secondary=right[name])
+        values = [by_round.get(x) for x in rounds]
+        chart.add(metric_label(metric), values, secondary=right[metric])
     chart.render_to_file(str(path))

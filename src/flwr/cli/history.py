@@ -17,7 +17,8 @@ from flwr.app.events import (
 
 _WEIGHTS = {"num-examples", "num_examples"}  # what averages are weighted by is no result
 _SOURCES = ("server", "evaluate", "train", "query")  # the most telling first
-Series = dict[str, list[tuple[int, float]]]
+Metric = tuple[str, str]  # its source and its name
+Series = dict[Metric, list[tuple[int, float]]]
 
 
 @dataclass
@@ -104,15 +105,15 @@ class History:
         return [each for each in self.rounds if each.seconds is not None]
 
     def series(self) -> Series:
-        """Return the finite values of each metric by round, as ``{"server loss": [(1, 0.5)]}``."""
+        """Return each metric's finite values by round: ``{("server", "loss"): [(1, 0.5)]}``."""
         series: Series = {}
         for position, each in enumerate(self.rounds):
             x = position if self.rounds[0].number == 0 else position + 1
             for source, metrics in each.metrics.items():
                 for name, value in metrics.items():
                     if math.isfinite(value):
-                        series.setdefault(f"{source} {name}", []).append((x, value))
-        return dict(sorted(series.items(), key=_series_rank))
+                        series.setdefault((source, name), []).append((x, value))
+        return dict(sorted(series.items(), key=lambda item: _metric_rank(item[0])))
 
     def _round(self, number: int) -> Round:
         """Return the record of the round that runs; a strategy started again begins anew."""
@@ -142,6 +143,12 @@ def _rank(name: str) -> int:
     return 0 if "loss" in lower else 1 if "acc" in lower else 2
 
 
-def _series_rank(item: tuple[str, Any]) -> tuple[int, int]:
-    source, _, name = item[0].partition(" ")
+def _metric_rank(metric: Metric) -> tuple[int, int]:
+    source, name = metric
     return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES), _rank(name)
+
+
+def metric_label(metric: Metric) -> str:
+    """Return a metric's name for people, such as ``server loss`` or ``train-loss``."""
+    source, name = metric
+    return name if name.lower().startswith(source) else f"{source} {name}"

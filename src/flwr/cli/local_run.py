@@ -206,7 +206,9 @@ class _Course:
     def as_json(self) -> dict[str, Any]:
         """Return what programs may want to know of the run."""
         app, run = self.request.app, self.store.run(self.run.run_id)
-        last = {name: points[-1][1] for name, points in self.history.series().items()}
+        last: dict[str, dict[str, float]] = {}
+        for (source, name), points in self.history.series().items():
+            last.setdefault(source, {})[name] = points[-1][1]
         return {
             "run-id": str(run.run_id),
             "federation-id": run.federation,
@@ -315,6 +317,6 @@ def _first_line(request: LocalRun, run_id: int) -> str:
     if request.options.configured:
         return line
     return (
-        f"{line}, as nothing says how many (--federation-config num-supernodes=N does for one run, "
-        "options.num-supernodes of a federation in pyproject.toml for all)"
+        f"{line} (to have more or fewer, set options.num-supernodes of a federation in "
+        "pyproject.toml, or --federation-config num-supernodes=N)"
     )

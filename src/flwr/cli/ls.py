@@ -27,6 +27,7 @@ _COLOURS = {
     "starting": "blue",
     "running": "blue",
 }
+_ROOMY, _NARROW = 110, 72  # columns of a terminal: all fits from the one on, little below the other
 
 
 def ls(
@@ -55,7 +56,9 @@ def ls(
         if run_id is None:
             typer.echo("Listing all runs..." if found else "There are no runs yet.")
         if found:
-            console().print(_run_table(found) if run_id is None else _detail_table(found[0]))
+            out = console()
+            table = _run_table(found, out.width) if run_id is None else _detail_table(found[0])
+            out.print(table)
 
 
 def _read_runs(run_id: int | None, limit: int | None) -> "list[Run]":
@@ -65,28 +68,32 @@ def _read_runs(run_id: int | None, limit: int | None) -> "list[Run]":
         return list(store.runs(limit=limit)) if run_id is None else [store.run(run_id)]
 
 
-def _run_table(runs: "list[Run]") -> "Table":
-    """Return the table of runs: one line each where there is room; ids are never cut."""
+def _run_table(runs: "list[Run]", width: int) -> "Table":
+    """Return the table of runs. On a narrow terminal it has fewer columns; ids are never cut."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    roomy = width >= _ROOMY
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("Run ID", no_wrap=True, min_width=19)
-    table.add_column("Federation", overflow="fold")
+    table.add_column("Run ID", no_wrap=True)
+    if roomy:
+        table.add_column("Federation", overflow="fold")
     table.add_column("App", overflow="fold")
-    table.add_column("Status", overflow="fold")
-    table.add_column("Elapsed", justify="right")
-    table.add_column("Status Changed @")
+    table.add_column("Status", no_wrap=True)
+    if width >= _NARROW:
+        table.add_column("Elapsed", justify="right", no_wrap=True)
+    table.add_column("Status Changed @" if roomy else "Status\nChanged @", no_wrap=True)
     for run in runs:
-        table.add_row(
-            str(run.run_id),
-            run.federation,
-            f"@{run.fab_id}=={run.fab_version}",
-            Text(run.state.value, style=_COLOURS.get(run.state.value, "dim")),
-            duration_text(run.elapsed(clock.unix_now())),
-            time_text(run.changed_at),
-        )
+        changed = time_text(run.changed_at)
+        cells: list[str | Text] = [str(run.run_id)]
+        if roomy:
+            cells.append(run.federation)
+        cells.append(f"@{run.fab_id}=={run.fab_version}")
+        cells.append(Text(run.state.value, style=_COLOURS.get(run.state.value, "dim")))
+        if width >= _NARROW:
+            cells.append(duration_text(run.elapsed(clock.unix_now())))
+        table.add_row(*cells, changed if roomy else changed.replace(" ", "\n"))
     return table
 
 

@@ -52,6 +52,12 @@ def run(
     """Run an app. What it prints and the course of its rounds are shown until it ends."""
     with reporting(output_format) as result:
         folder, name = split_arguments(app, connection)
+        if folder is None and name is not None and not Path("pyproject.toml").is_file():
+            raise ConfigError(
+                f"'{name}' is no folder with a pyproject.toml, and there is no app in the current "
+                "folder that could run at a connection of that name",
+                hint="Give the folder of an app.",
+            )
         config = read_app(folder or Path())
         place = read_place(config, name)
         require_local(place)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flwr.cli.history import History, Round
+from flwr.cli.history import History, Metric, Round, metric_label
 from flwr.cli.output import console
 from flwr.cli.progress import number_text
 
@@ -46,25 +46,29 @@ def totals_text(history: History) -> str:
     parts = []
     if finished:
         seconds = sum(each.seconds or 0.0 for each in finished)
-        parts.append(f"{len(finished)} rounds in {seconds:.2f} s")
+        parts.append(f"{_counted(len(finished), 'round')} in {seconds:.2f} s")
         parts.append(f"{seconds / len(finished):.3f} s a round")
     elif history.exchanges:
-        parts.append(f"{history.exchanges} exchanges of messages")
-    parts.append(f"{history.failures} failures" if history.failures else "no failures")
+        parts.append(_counted(history.exchanges, "exchange") + " of messages")
+    parts.append(_counted(history.failures, "failure"))
     if history.first_failure is not None:
         node, error = history.first_failure
         parts.append(f"the first at node {node}: {error.splitlines()[0]}")
     return ", ".join(parts)
 
 
-def _round_table(history: History, columns: list[str], width: int) -> "Table":
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _round_table(history: History, columns: list[Metric], width: int) -> "Table":
     """Return the table of rounds; the most telling metrics, as many as fit."""
     from rich import box
     from rich.table import Table
 
     fitting = columns[: max(1, (width - 28) // 20)]
-    table = Table(box=box.SIMPLE_HEAD, title="Rounds", title_justify="left")
-    for heading in ("Round", "Time", *fitting, "Failed"):
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("Round", "Time", *map(metric_label, fitting), "Failed"):
         table.add_column(heading, justify="right", no_wrap=heading in ("Round", "Time"))
     rounds = history.rounds
     if len(rounds) > _FIRST + _LAST + 1:
@@ -77,11 +81,10 @@ def _round_table(history: History, columns: list[str], width: int) -> "Table":
     return table
 
 
-def _cells(each: Round, columns: list[str]) -> list[str]:
+def _cells(each: Round, columns: list[Metric]) -> list[str]:
     time = "" if each.seconds is None else f"{each.seconds:.2f} s"
     values = []
-    for column in columns:
-        source, _, name = column.partition(" ")
+    for source, name in columns:
         value = each.metrics.get(source, {}).get(name)
         values.append("" if value is None else number_text(value))
     return [str(each.number), time, *values, str(each.failures or "")]
