@@ -34,7 +34,7 @@ type: $(VENV)/.has-check ## check the types (mypy --strict)
 
 imports: $(VENV)/.has-check ## check which room may import which (import-linter)
 	@echo "== import contracts"
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 docs: $(VENV)/.has-docs ## build the documentation into docs/_build/html; a warning is an error
 	@echo "== sphinx"
@@ -54,7 +54,7 @@ hooks: $(VENV)/.has-check ## run the quick checks before each commit (pre-commit
 	@$(BIN)/pre-commit install
 
 clean: ## remove .venv and everything that was built
-	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment: the package itself, then one dependency group of pyproject.toml for each kind of work.

@@ -87,6 +87,5 @@ def main(grid: Grid, context: Context) -> None:
     result = strategy.start(
         grid, ArrayRecord(Net().state_dict()), num_rounds=4, train_config=config
     )
-    assert config["lr"] == 0.05
     assert result.arrays["body.1.num_batches_tracked"].shape == ()
     assert result.train_metrics_clientapp[4]["steps"] == [1.0, 2.0, 3.0]
