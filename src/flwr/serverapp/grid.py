@@ -1,0 +1,115 @@
+"""How a ServerApp reaches the nodes: the ``Grid``, and what some grids can do beyond it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from flwr.app import Message, RecordDict
+from flwr.app.events import Event
+
+
+class Grid(ABC):
+    """Sends messages to nodes and brings their replies.
+
+    A grid may have further abilities: :class:`StreamsReplies`, :class:`EmitsEvents`,
+    :class:`WaitsForNodes`. Strategies look them up by name and do without where they are missing.
+    """
+
+    @abstractmethod
+    def set_run(self, run: Any) -> None:  # the run's record belongs to a room above this one
+        """Say which run this grid works for. Called by the framework."""
+
+    @property
+    @abstractmethod
+    def run(self) -> Any:  # as above
+        """The record of the run: ``run_id``, ``fab_id``, ``status`` and more."""
+
+    @abstractmethod
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Make a message. Deprecated: use ``Message(content, dst_node_id, message_type)``."""
+
+    @abstractmethod
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the ids of the nodes that are connected now, as a set."""
+
+    @abstractmethod
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages and return their ids in the same order, without waiting for replies."""
+
+    @abstractmethod
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies to the given ids that are there; each reply is given once."""
+
+    @abstractmethod
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages and wait for their replies.
+
+        Parameters
+        ----------
+        messages : Iterable[Message]
+            The instructions; none gives no replies at once.
+        timeout : float, optional
+            Seconds to wait; by default as long as the messages live. When it is over, the
+            replies so far are returned.
+
+        Returns
+        -------
+        Iterable[Message]
+            One reply or error reply a message, less those that did not come in time.
+        """
+
+
+class StreamsReplies(Protocol):
+    """A grid that hands out replies one by one, while others are still on their way."""
+
+    def stream(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        """Yield the replies in the order of ``messages``, whatever their arrival.
+
+        The memory of a reply may be used again as soon as the caller has dropped it.
+        """
+        ...
+
+
+class EmitsEvents(Protocol):
+    """A grid that passes events to whoever listens to the run; ``emit`` may be ``None``."""
+
+    def emit(self, event: Event) -> None:
+        """Pass on one event."""
+        ...
+
+
+class WaitsForNodes(Protocol):
+    """A grid that knows when nodes connect, and whether they ever will."""
+
+    def wait_nodes(self, count: int) -> None:
+        """Return when ``count`` nodes are connected.
+
+        Raises
+        ------
+        NotEnoughNodesError
+            At once, if there will never be so many.
+        """
+        ...
+
+
+class IndexedNodes(Protocol):
+    """Node ids to draw from without listing them; some grids' ``get_node_ids`` gives such."""
+
+    def __len__(self) -> int:
+        """Return how many nodes are connected."""
+        ...
+
+    def at(self, index: int) -> int:
+        """Return the id of the node with the given index, from 0 to the length less 1."""
+        ...

@@ -1,0 +1,208 @@
+"""The round loop that all strategies share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from logging import INFO
+from typing import TypeVar
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.log import log
+from flwr.serverapp.grid import Grid
+from flwr.serverapp.strategy.outcomes import as_metrics, as_trained
+from flwr.serverapp.strategy.progress import NotedReplies, Progress
+from flwr.serverapp.strategy.result import Result
+
+Method = TypeVar("Method", bound=Callable[..., object])
+EvaluateFunction = Callable[[int, ArrayRecord], MetricRecord | None]
+
+
+def reads_once(method: Method) -> Method:
+    """Mark an ``aggregate_*`` method that reads each reply once and keeps none of them.
+
+    Such a method is given the replies as they come, where the grid can do that; all others, also
+    those that override a marked one, are given a list.
+    """
+    method.__dict__["reads_once"] = True
+    return method
+
+
+class Strategy(ABC):
+    """What happens in a round: who is asked what, and what becomes of the replies.
+
+    Subclasses say it in the five abstract methods; :meth:`start` runs the rounds.
+    """
+
+    @abstractmethod
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Make the training instructions of a round.
+
+        Parameters
+        ----------
+        server_round : int
+            The round, from 1.
+        arrays : ArrayRecord
+            The current model.
+        config : ConfigRecord
+            The configuration for the nodes: the same object in each round, so changes last.
+        grid : Grid
+            The way to the nodes.
+
+        Returns
+        -------
+        Iterable[Message]
+            One message a node; none skips training in this round.
+        """
+
+    @abstractmethod
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Make a new model and metrics from the replies to training.
+
+        Parameters
+        ----------
+        server_round : int
+            The round, from 1.
+        replies : Iterable[Message]
+            The replies, error replies among them; a list, unless the method is marked with
+            ``reads_once``.
+
+        Returns
+        -------
+        tuple[ArrayRecord or None, MetricRecord or None]
+            ``None`` keeps the current model, or records no metrics.
+        """
+
+    @abstractmethod
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Make the evaluation instructions of a round; parameters as in `configure_train`."""
+
+    @abstractmethod
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Make metrics from the replies to evaluation; parameters as in `aggregate_train`."""
+
+    @abstractmethod
+    def summary(self) -> None:
+        """Log the strategy's settings."""
+
+    def configure_node(self, node_id: int, config: ConfigRecord) -> ConfigRecord:
+        """Return the configuration that one node is sent; override it to give nodes their own.
+
+        Parameters
+        ----------
+        node_id : int
+            The node.
+        config : ConfigRecord
+            The round's configuration, a copy for this node.
+        """
+        return config
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: EvaluateFunction | None = None,
+    ) -> Result:
+        """Run the rounds.
+
+        Parameters
+        ----------
+        grid : Grid
+            The way to the nodes.
+        initial_arrays : ArrayRecord
+            The model to begin with.
+        num_rounds : int, default 3
+            How many rounds to run.
+        timeout : float, default 3600
+            Seconds to wait for the replies to each round's training, and to its evaluation.
+        train_config, evaluate_config : ConfigRecord, optional
+            Sent to the nodes with the model; by default empty. The records are copied first.
+        evaluate_fn : Callable[[int, ArrayRecord], MetricRecord or None], optional
+            Evaluates a model on the server: the initial one as round 0, then one a round.
+
+        Returns
+        -------
+        Result
+            The last aggregated model and all metrics. If something raises, what there is by then
+            is the exception's ``result``.
+        """
+        if not isinstance(initial_arrays, ArrayRecord):
+            raise TypeError(
+                f"initial_arrays must be an ArrayRecord, not {type(initial_arrays).__name__}"
+            )
+        arrays = initial_arrays
+        train_config = ConfigRecord() if train_config is None else train_config.copy()
+        evaluate_config = ConfigRecord() if evaluate_config is None else evaluate_config.copy()
+        progress = Progress(grid, num_rounds)
+        progress.begin(type(self).__name__, arrays, (train_config, evaluate_config), self.summary)
+
+        with progress.kept_on_error():
+            if evaluate_fn is not None:
+                metrics = as_metrics(evaluate_fn(0, arrays), evaluate_fn)
+                progress.server_evaluated(0, metrics)
+
+            for server_round in range(1, num_rounds + 1):
+                progress.round_started(server_round)
+
+                # Nodes train the model, and their replies become the next one.
+                messages = self.configure_train(server_round, arrays, train_config, grid)
+                replies = self._ask(grid, messages, timeout, self.aggregate_train, progress)
+                trained = self.aggregate_train(server_round, replies)
+                new_arrays, metrics = as_trained(trained, self.aggregate_train)
+                progress.trained(server_round, new_arrays, metrics)
+                if new_arrays is not None:
+                    arrays = new_arrays
+                del replies, trained  # not held while the next ones are gathered
+
+                # Nodes evaluate the new model.
+                messages = self.configure_evaluate(server_round, arrays, evaluate_config, grid)
+                replies = self._ask(grid, messages, timeout, self.aggregate_evaluate, progress)
+                evaluated = self.aggregate_evaluate(server_round, replies)
+                progress.evaluated(server_round, as_metrics(evaluated, self.aggregate_evaluate))
+                del replies
+
+                # The server evaluates it too, if it was told how.
+                if evaluate_fn is not None:
+                    log(INFO, "Global evaluation")
+                    metrics = as_metrics(evaluate_fn(server_round, arrays), evaluate_fn)
+                    progress.server_evaluated(server_round, metrics)
+
+                progress.round_finished(server_round)
+
+        return progress.finish()
+
+    def _ask(
+        self,
+        grid: Grid,
+        messages: Iterable[Message],
+        timeout: float,
+        aggregate: Callable[[int, Iterable[Message]], object],
+        progress: Progress,
+    ) -> Iterable[Message]:
+        """Send messages and return the replies: as they come if that will do, else a list."""
+        messages = list(messages)
+        progress.asked(len(messages))
+        if not messages:
+            return []
+        stream = getattr(grid, "stream", None)
+        if stream is not None and self._takes_stream(aggregate):
+            return NotedReplies(stream(messages, timeout=timeout), progress)
+        replies = grid.send_and_receive(messages=messages, timeout=timeout)
+        replies = replies if isinstance(replies, list) else list(replies)
+        for reply in replies:
+            progress.note(reply)
+        return replies
+
+    def _takes_stream(self, aggregate: Callable[[int, Iterable[Message]], object]) -> bool:
+        """Whether a method of this strategy reads each reply once, whatever its settings."""
+        return getattr(aggregate, "reads_once", False)

@@ -1,0 +1,256 @@
+"""Sums over the bytes of replies: in place, block by block, without model-sized temporaries.
+
+float32 values are summed in float32, float64 in float64, whole numbers and bools in float64,
+narrower floats in float32; complex numbers are pairs of floats. Each value is summed in the order
+of the replies, whatever the size of the blocks, so blocks never change the bits of a result.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from flwr.app import memory
+from flwr.app.layout import Layout, Run
+from flwr.serverapp.exception import AggregationError
+
+BLOCK = 1 << 15  # values; 128 KiB of float32 stay in a core's cache while many replies are added
+_NEGLIGIBLE = 2.0**64  # times a weight: beside it, that weight is below a float64's last bit
+
+Weighted = tuple[np.ndarray, float]  # bytes or values, and their weight or factor
+
+
+class Scale:
+    """Weights relative to the first one; equal weights are factors of 1, which are exact.
+
+    Attributes
+    ----------
+    reference : float
+        The weight whose factor is 1; 0 before the first one.
+    weight : float
+        The sum of the factors.
+    """
+
+    def __init__(self) -> None:
+        self.reference = 0.0
+        self.weight = 0.0
+
+    def factor(self, weight: float, amount: float = 1.0) -> tuple[float, bool]:
+        """Count ``amount`` things of a weight above 0.
+
+        Returns
+        -------
+        tuple[float, bool]
+            The factor of the weight, and whether all that was counted before is void: it is
+            nothing beside this weight, which is the reference now. So it is for the first one.
+        """
+        outweighs = weight > self.reference * _NEGLIGIBLE
+        if outweighs:
+            self.reference, self.weight = weight, 0.0
+        factor = weight / self.reference
+        self.weight += factor * amount
+        return factor, outweighs
+
+    def factors(self, replies: Sequence[Weighted]) -> tuple[list[Weighted], bool]:
+        """Count replies; return those that count with their factors, and whether only they do."""
+        counted: list[Weighted] = []
+        outweighed = False
+        for buffer, weight in replies:
+            factor, outweighs = self.factor(weight)
+            if outweighs:
+                outweighed = True
+                counted.clear()
+            counted.append((buffer, factor))
+        return counted, outweighed
+
+
+class Part(NamedTuple):
+    """A run of values of one dtype in a reply's bytes, and the dtype of their sums."""
+
+    start: int
+    stop: int
+    dtype: np.dtype
+    total: np.dtype
+
+    def values(self, buffer: np.ndarray) -> np.ndarray:
+        """Return the run's values in a buffer as a 1-d view."""
+        return buffer[self.start : self.stop].view(self.dtype)
+
+    def totals(self, buffer: np.ndarray) -> np.ndarray:
+        """Return where the sums go: the run's place in ``buffer`` if they fit, else new memory."""
+        if self.total.itemsize == self.dtype.itemsize:
+            return buffer[self.start : self.stop].view(self.total)
+        return np.empty((self.stop - self.start) // self.dtype.itemsize, self.total)
+
+
+class WeightedSum:
+    """The weighted sum of replies of one layout, in the memory of one model.
+
+    Parameters
+    ----------
+    layout : Layout
+        How the bytes of the replies lie.
+
+    Raises
+    ------
+    AggregationError
+        If an array's dtype has no mean (text, dates, structures).
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.count = 0
+        self._scale = Scale()
+        self._parts = [_part(layout, run) for run in layout.runs if run.count]
+        self._buffer = memory.allocate(layout.nbytes)
+        end = 0
+        for run in layout.runs:  # what lies between runs of different dtypes is sent too
+            self._buffer[end : run.start] = 0
+            end = run.start + run.count * memory.dtype_of(run.dtype).itemsize
+        self._totals = [part.totals(self._buffer) for part in self._parts]
+        longest = max((total.size for total in self._totals), default=0)
+        self._scratch = {
+            part.total: np.empty((2, min(longest, BLOCK)), part.total) for part in self._parts
+        }
+
+    def clear(self) -> None:
+        """Begin a new sum in the same memory."""
+        self.count = 0
+        self._scale = Scale()
+
+    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    def add(self, replies: Sequence[Weighted]) -> bool:
+        """Add replies one after the other; tell whether the sum holds a NaN now.
+
+        Parameters
+        ----------
+        replies : Sequence[tuple[np.ndarray, float]]
+            The bytes of each, and its weight above 0.
+        """
+        self.count += len(replies)
+        counted, fresh = self._scale.factors(replies)
+        nan = False
+        for part, total in zip(self._parts, self._totals, strict=True):
+            scratch = self._scratch[part.total][0]
+            terms = [(part.values(buffer), factor) for buffer, factor in counted]
+            for low in range(0, total.size, BLOCK):
+                block = total[low : low + BLOCK]
+                _add(block, _cut(terms, low), scratch, fresh)
+                nan |= _has_nan(block)
+        return nan
+
+    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    def add_groups(self, groups: Sequence[Sequence[Weighted]]) -> bool:
+        """Sum each group of replies, then add their sums; tell whether the sum holds a NaN now."""
+        summed: list[tuple[list[Weighted], float]] = []
+        fresh = False
+        for replies in groups:
+            self.count += len(replies)
+            scale = Scale()
+            counted, _ = scale.factors(replies)
+            factor, outweighs = self._scale.factor(scale.reference, scale.weight)
+            if outweighs:
+                fresh = True
+                summed.clear()
+            summed.append((counted, factor))
+        nan = False
+        for part, total in zip(self._parts, self._totals, strict=True):
+            product, group = self._scratch[part.total]
+            terms = [
+                ([(part.values(buffer), factor) for buffer, factor in counted], group_factor)
+                for counted, group_factor in summed
+            ]
+            for low in range(0, total.size, BLOCK):
+                block = total[low : low + BLOCK]
+                begin = fresh
+                for group_terms, group_factor in terms:
+                    _add(group[: block.size], _cut(group_terms, low), product, fresh=True)
+                    _add(block, [(group[: block.size], group_factor)], product, begin)
+                    begin = False
+                nan |= _has_nan(block)
+        return nan
+
+    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    def join(self, other: "WeightedSum") -> None:
+        """Add another sum over the same layout."""
+        self.count += other.count
+        factor, fresh = self._scale.factor(other._scale.reference, other._scale.weight)
+        for total, more in zip(self._totals, other._totals, strict=True):
+            for low in range(0, total.size, BLOCK):
+                block = total[low : low + BLOCK]
+                _add(block, _cut([(more, factor)], low), self._scratch[total.dtype][0], fresh)
+
+    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    def mean(self) -> np.ndarray:
+        """Return the bytes of the mean, made in place: the sum is used up.
+
+        Whole numbers are rounded half to even; a bool is true from a mean of 0.5.
+        """
+        for part, total in zip(self._parts, self._totals, strict=True):
+            target = part.values(self._buffer)
+            for low in range(0, total.size, BLOCK):
+                block = total[low : low + BLOCK]
+                np.divide(block, self._scale.weight, out=block)
+                if part.dtype != part.total:
+                    target[low : low + BLOCK] = _as_values(block, part.dtype)
+        return self._buffer
+
+
+def _cut(terms: Sequence[Weighted], low: int) -> list[Weighted]:
+    return [(values[low : low + BLOCK], factor) for values, factor in terms]
+
+
+def _add(block: np.ndarray, terms: Sequence[Weighted], scratch: np.ndarray, fresh: bool) -> None:
+    """Add values times factors to a block, or set it to them, one after the other."""
+    dtype = block.dtype
+    for values, factor in terms:
+        if fresh:
+            np.multiply(values, factor, out=block, dtype=dtype)
+            fresh = False
+        elif factor == 1.0:
+            np.add(block, values, out=block, dtype=dtype)
+        else:
+            product = scratch[: block.size]
+            np.multiply(values, factor, out=product, dtype=dtype)
+            np.add(block, product, out=block)
+
+
+def _has_nan(block: np.ndarray) -> bool:
+    return math.isnan(np.maximum.reduce(block))  # a NaN wins
+
+
+def _as_values(means: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    values: np.ndarray = means
+    if dtype.kind == "b":
+        values = means >= 0.5
+    elif dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        low, high = float(limits.min), float(limits.max)
+        if high > limits.max:  # 2**63 and 2**64, which no 64-bit value reaches
+            high = float(np.nextafter(high, 0.0))
+        values = np.clip(np.rint(means), low, high)
+    return values
+
+
+def _part(layout: Layout, run: Run) -> Part:
+    dtype = memory.dtype_of(run.dtype)
+    stop = run.start + run.count * dtype.itemsize
+    if dtype.kind == "c":
+        dtype = np.empty(0, dtype).real.dtype
+    total = _total_dtype(dtype)
+    if total is None:
+        raise AggregationError(
+            f"Array '{layout.entries[run.first].name}' has dtype {run.dtype}: its values have "
+            "no mean."
+        )
+    return Part(run.start, stop, dtype, total)
+
+
+def _total_dtype(dtype: np.dtype) -> np.dtype | None:
+    if dtype.kind in "biu":
+        return np.dtype(np.float64)
+    if dtype.kind == "f" and dtype.itemsize >= 4:
+        return dtype.newbyteorder("=")
+    if dtype.kind == "f" or dtype.name.startswith(("bfloat", "float")):  # ml_dtypes are of kind V
+        return np.dtype(np.float32)
+    return None

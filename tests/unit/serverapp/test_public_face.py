@@ -1,0 +1,84 @@
+"""What flwr.serverapp exports, and the Grid that users may implement."""
+
+import inspect
+
+import pytest
+from fake_grid import FakeGrid, arrays_of
+
+import flwr.serverapp
+import flwr.serverapp.strategy
+from flwr.app import MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, Result, Strategy
+
+
+def test_exports() -> None:
+    assert sorted(flwr.serverapp.__all__) == ["Grid", "ServerApp", "strategy"]
+    assert sorted(flwr.serverapp.strategy.__all__) == ["FedAvg", "Result", "Strategy"]
+    for package in (flwr.serverapp, flwr.serverapp.strategy):
+        assert all(hasattr(package, name) for name in package.__all__)
+
+
+def test_the_grid_is_abstract() -> None:
+    assert Grid.__abstractmethods__ == {
+        "set_run",
+        "run",
+        "create_message",
+        "get_node_ids",
+        "push_messages",
+        "pull_messages",
+        "send_and_receive",
+    }
+    with pytest.raises(TypeError, match="abstract"):
+        Grid()  # type: ignore[abstract]
+    assert isinstance(FakeGrid(()), Grid)
+
+
+def test_signatures_are_the_documented_ones() -> None:
+    start = inspect.signature(Strategy.start).parameters
+    assert [(name, p.default) for name, p in start.items()][3:] == [
+        ("num_rounds", 3),
+        ("timeout", 3600),
+        ("train_config", None),
+        ("evaluate_config", None),
+        ("evaluate_fn", None),
+    ]
+    assert list(start)[:3] == ["self", "grid", "initial_arrays"]
+    assert list(inspect.signature(FedAvg).parameters) == [
+        "fraction_train",
+        "fraction_evaluate",
+        "min_train_nodes",
+        "min_evaluate_nodes",
+        "min_available_nodes",
+        "weighted_by_key",
+        "arrayrecord_key",
+        "configrecord_key",
+        "train_metrics_aggr_fn",
+        "evaluate_metrics_aggr_fn",
+    ]
+    assert issubclass(FedAvg, Strategy)
+
+
+def test_an_empty_result() -> None:
+    assert repr(Result()) == (
+        "Global Arrays:\n\tArrayRecord (0.000 MB)\n\n"
+        "Aggregated ClientApp-side Train Metrics:\n{}\n\n"
+        "Aggregated ClientApp-side Evaluate Metrics:\n{}\n\n"
+        "ServerApp-side Evaluate Metrics:\n{}\n"
+    )
+
+
+def test_a_result_prints_its_metrics_by_round() -> None:
+    metrics = {
+        1: MetricRecord({"a": 1, "b": 2.5, "c": [1, 2], "d": [0.1]}),
+        2: MetricRecord(),
+    }
+    result = Result(arrays_of([[1.0] * 1000] * 300), train_metrics_clientapp=metrics)
+    assert str(result) == (
+        "Global Arrays:\n\tArrayRecord (1.145 MB)\n\n"
+        "Aggregated ClientApp-side Train Metrics:\n"
+        "{ 1: {'a': '1', 'b': '2.5000e+00', 'c': \"['1', '2']\", 'd': \"['1.0000e-01']\"},\n"
+        "  2: {}}\n\n"
+        "Aggregated ClientApp-side Evaluate Metrics:\n{}\n\n"
+        "ServerApp-side Evaluate Metrics:\n{}\n"
+    )
