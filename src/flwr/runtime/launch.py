@@ -1,0 +1,161 @@
+"""Starting the zygote and, through it, workers; hearing how they end."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flwr.errors import EngineError
+from flwr.runtime import zygote
+from flwr.runtime.channel import Channel
+from flwr.runtime.segments import Segment
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def pickle_app(app: Any, *, by_value: bool = False) -> bytes:
+    """Pickle an app object for local workers.
+
+    Parameters
+    ----------
+    app : ClientApp
+        The object; functions of importable modules go by name, others by value.
+    by_value : bool
+        Whether the functions' own modules cannot be imported elsewhere either.
+    """
+    import cloudpickle
+
+    if not by_value:
+        return bytes(cloudpickle.dumps(app))
+    modules = {
+        sys.modules[name]
+        for name in _modules_of(app)
+        if name in sys.modules and name.split(".")[0] not in ("flwr", "__main__")
+    }
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            cloudpickle.register_pickle_by_value(module)
+            stack.callback(cloudpickle.unregister_pickle_by_value, module)
+        return bytes(cloudpickle.dumps(app))
+
+
+def _modules_of(thing: object) -> set[str]:
+    """Return the modules in which an app's functions were defined."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    todo: list[object] = [thing]
+    while todo:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        module = getattr(one, "__module__", None)
+        if callable(one) and isinstance(module, str):
+            found.add(module)
+        for cell in getattr(one, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # an empty cell
+                todo.append(cell.cell_contents)
+        if isinstance(one, dict):
+            todo.extend(one.values())
+        elif isinstance(one, list | tuple):
+            todo.extend(one)
+        elif type(one).__module__.startswith("flwr."):
+            todo.extend(vars(one).values())
+    return found
+
+
+class ZygoteHandle:
+    """The run's process's end of a zygote.
+
+    Parameters
+    ----------
+    threads : int
+        BLAS and OpenMP threads of each worker.
+    output : int, optional
+        Descriptor for the workers' standard output and error; inherited by default.
+    """
+
+    def __init__(self, *, threads: int = 1, output: int | None = None) -> None:
+        ours, theirs = socket.socketpair()
+        environment = dict(os.environ)
+        for name in _THREAD_VARIABLES:
+            environment.setdefault(name, str(max(1, threads)))
+        program = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"from flwr.runtime.zygote import main; main({theirs.fileno()})\n"
+        )
+        self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and program)
+            [sys.executable, "-c", program],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        self.channel = Channel(ours)
+        self.loaded = False
+
+    @property
+    def pid(self) -> int:
+        """Process id of the zygote."""
+        return self._process.pid
+
+    def load(
+        self, *, component: str = "", app_dir: Path | None = None, pickled: bytes = b""
+    ) -> None:
+        """Ask for an app to be loaded; ``receive`` tells when it is, or why not."""
+        entries = [str(Path(entry).absolute()) if entry else str(Path.cwd()) for entry in sys.path]
+        self.loaded = False
+        self.channel.send(
+            zygote.encode(zygote.Load(component, str(app_dir or ""), pickled, entries))
+        )
+
+    def start_worker(
+        self, index: int, environment: Mapping[str, str], status: Segment
+    ) -> socket.socket:
+        """Ask for a worker and return our end of its channel, usable at once."""
+        ours, theirs = socket.socketpair()
+        fork = zygote.Fork(index, status.nbytes, dict(environment))
+        with theirs:
+            self.channel.send(zygote.encode(fork), fds=[theirs.fileno(), status.fd])
+        return ours
+
+    def receive(self, *, wait: bool = False) -> zygote.FromZygote | None:
+        """Return the zygote's next message.
+
+        Raises
+        ------
+        EngineError
+            If the zygote is gone.
+        """
+        try:
+            received = self.channel.receive(wait=wait)
+        except EOFError as error:
+            code = self._process.wait()
+            raise EngineError(
+                f"The process that starts workers ended unexpectedly (status {code}).",
+                hint="Its own output, above, may say why.",
+            ) from error
+        return None if received is None else zygote.decode_from_zygote(received.header)
+
+    def close(self) -> None:
+        """End the zygote, which ends its workers."""
+        self.channel.close()
+        try:
+            self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            # It is importing the app, or stopped: it has no say in this.
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
