@@ -2,6 +2,7 @@
 
 import math
 import typing
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -67,11 +68,11 @@ def test_whole_numbers_and_floats_stay_apart() -> None:
 def test_nan_stays_nan() -> None:
     event = decode(*encode(ServerEvaluated(round=1, metrics={"loss": math.nan})))
     assert isinstance(event, ServerEvaluated)
-    assert math.isnan(event.metrics["loss"])
+    assert repr(event.metrics["loss"]) == "nan"
 
 
 def test_odd_values_become_the_nearest_storable_ones() -> None:
-    odd = {
+    odd: dict[Any, Any] = {
         "huge": 2**70,
         "huger": -(10**400),
         "float64": np.float64(0.5),
@@ -80,17 +81,15 @@ def test_odd_values_become_the_nearest_storable_ones() -> None:
         3: "\udcff",
     }
     event = decode(*encode(ServerEvaluated(round=1, metrics=odd)))
-    assert event == ServerEvaluated(
-        round=1,
-        metrics={
-            "huge": float(2**70),
-            "huger": -math.inf,
-            "float64": 0.5,
-            "object": "0.5",
-            "list": [float(2**70), True, None],
-            "3": "?",
-        },
-    )
+    assert isinstance(event, ServerEvaluated)
+    assert event.metrics == {
+        "huge": float(2**70),
+        "huger": -math.inf,
+        "float64": 0.5,
+        "object": "0.5",
+        "list": [float(2**70), True, None],
+        "3": "?",
+    }
 
 
 def test_an_unknown_kind_is_kept_as_it_is() -> None:
@@ -103,6 +102,16 @@ def test_an_unknown_field_is_dropped() -> None:
     assert decode("round-started", body) == RoundStarted(round=1, of=3)
 
 
-def test_changed_fields_of_a_known_kind_make_it_unknown() -> None:
-    body = msgspec.msgpack.encode({"round": "first"})
-    assert decode("round-started", body) == UnknownEvent("round-started", {"round": "first"})
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("round-started", {"first": 1}),
+        ("exchange", {"seconds": 0.5}),
+        ("aggregated", {"round": 1, "nodes": [{"node": 5}]}),
+        ("aggregated", {"round": 1, "nodes": 5}),
+    ],
+)
+def test_a_known_kind_without_its_fields_is_kept_as_it_is(
+    kind: str, given: dict[str, object]
+) -> None:
+    assert decode(kind, msgspec.msgpack.encode(given)) == UnknownEvent(kind, given)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select
 
 from flwr.errors import StoreError
-from flwr.store.database import open_database
+from flwr.store.database import DURABILITY, open_database
 from flwr.store.writer import Writer
 
 metadata = MetaData()
@@ -23,6 +23,7 @@ class Ledger:
         self.engine = open_database(path, fresh=False, patience=5.0)
         self.broken = False
         self.groups: list[list[int]] = []
+        self.durabilities: list[object] = []
         self.gate = threading.Event()
         self.gate.set()
         self.writer: Writer[int] = Writer(self.engine, self.write, name="ledger")
@@ -33,6 +34,7 @@ class Ledger:
             raise OSError("no room")
         connection.execute(insert(lines), [{"n": item} for item in items])
         self.groups.append(list(items))
+        self.durabilities.append(connection.get_execution_options()[DURABILITY])
 
     def append(self, n: int) -> None:
         self.writer.call(lambda connection: connection.execute(insert(lines).values(n=n)))
@@ -82,6 +84,17 @@ def test_what_gathers_while_a_group_commits_is_one_group(ledger: Ledger) -> None
     busy.join()
     ledger.writer.flush()
     assert ledger.groups == [list(range(100))]
+
+
+def test_items_alone_need_not_be_on_disk_but_what_a_call_did_is(ledger: Ledger) -> None:
+    busy = ledger.hold()
+    for n in range(2000):
+        ledger.writer.post(n)
+    ledger.gate.set()
+    busy.join()
+    ledger.writer.flush()
+    assert ledger.durabilities == ["normal", "normal"]
+    assert ledger.writer.call(lambda c: c.get_execution_options()[DURABILITY]) == "full"
 
 
 def test_more_than_a_group_is_written_in_several(ledger: Ledger) -> None:

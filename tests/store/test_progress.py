@@ -6,7 +6,9 @@ from flwr.app.events import (
     Aggregated,
     Event,
     Exchange,
+    MetricValues,
     NodeOutcome,
+    Phase,
     RoundFinished,
     RoundStarted,
     RunFinished,
@@ -20,7 +22,7 @@ def fold(*events: Event) -> Progress:
     return reduce(advance, events, Progress())
 
 
-def aggregated(phase: str, metrics: dict[str, object]) -> Aggregated:
+def aggregated(phase: Phase, metrics: MetricValues) -> Aggregated:
     return Aggregated(round=1, phase=phase, replies=2, failures=0, metrics=metrics, nodes=[])
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,13 @@ def test_finished_runs_and_those_of_this_process_are_let_be(store: Store, tmp_pa
         store.move(finished.run_id, RunEvent.COMPLETE)
         assert reap_dead_runs(store, tmp_path) == []
         assert store.run(mine.run_id).state is RunState.RUNNING
+
+
+def test_a_dead_run_is_reaped_once_by_many_who_look_at_the_same_time(
+    store: Store, tmp_path: Path
+) -> None:
+    dead = {store.create_run(new_run()).run_id for _ in range(5)}
+    with ThreadPoolExecutor(4) as pool:
+        reaped = [pool.submit(reap_dead_runs, store, tmp_path) for _ in range(4)]
+    found = [run.run_id for future in reaped for run in future.result()]
+    assert sorted(found) == sorted(dead)

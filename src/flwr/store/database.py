@@ -84,10 +84,6 @@ def _sqlite(database: str, patience: float) -> Engine:
         **in_memory,
     )
 
-    @event.listens_for(engine, "connect")
-    def _connect(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
-
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         durability = connection.get_execution_options().get(DURABILITY)

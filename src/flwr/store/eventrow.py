@@ -1,9 +1,8 @@
 """Events as rows: a kind, whose text is part of the format, and a msgpack body."""
 
 import math
-from dataclasses import asdict
-from functools import cache
-from typing import Any
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +10,8 @@ from flwr.app.events import (
     Aggregated,
     Event,
     Exchange,
+    NodeMetrics,
+    NodeOutcome,
     RoundFinished,
     RoundStarted,
     RunFinished,
@@ -18,6 +19,8 @@ from flwr.app.events import (
     ServerEvaluated,
 )
 from flwr.store.records import UnknownEvent
+
+Record = TypeVar("Record")
 
 CLASS_OF_KIND: dict[str, type[Event]] = {
     "run-started": RunStarted,
@@ -29,6 +32,14 @@ CLASS_OF_KIND: dict[str, type[Event]] = {
     "run-finished": RunFinished,
 }
 _KIND_OF_CLASS = {event_class: kind for kind, event_class in CLASS_OF_KIND.items()}
+_PARTS: dict[str, tuple[str, type[Any]]] = {  # kinds with a list of smaller records
+    "exchange": ("outcomes", NodeOutcome),
+    "aggregated": ("nodes", NodeMetrics),
+}
+_FIELDS: dict[type[Any], frozenset[str]] = {
+    record_class: frozenset(field.name for field in fields(record_class))
+    for record_class in (*CLASS_OF_KIND.values(), NodeOutcome, NodeMetrics)
+}
 _PACKABLE = range(-(2**63), 2**64)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,17 +56,20 @@ def encode(event: Event) -> tuple[str, bytes]:
 
 def decode(kind: str, body: bytes) -> Event | UnknownEvent:
     """Return the event of a row; unknown fields are dropped, unknown kinds kept as they are."""
-    if kind in CLASS_OF_KIND:
-        try:
-            return _decoder(kind).decode(body)
-        except msgspec.ValidationError:
-            pass  # a newer version changed its fields
-    return UnknownEvent(kind, msgspec.msgpack.decode(body))
+    given = msgspec.msgpack.decode(body)
+    try:
+        parts = {}
+        if kind in _PARTS:
+            name, part_class = _PARTS[kind]
+            parts[name] = [_built(part_class, part) for part in given[name]]
+        return _built(CLASS_OF_KIND[kind], given | parts)
+    except (KeyError, TypeError):  # a newer version added the kind, or took a field away
+        return UnknownEvent(kind, given)
 
 
-@cache
-def _decoder(kind: str) -> msgspec.msgpack.Decoder[Event]:
-    return msgspec.msgpack.Decoder(CLASS_OF_KIND[kind])
+def _built(record_class: type[Record], given: dict[str, Any]) -> Record:
+    names = _FIELDS[record_class]
+    return record_class(**{name: value for name, value in given.items() if name in names})
 
 
 def _storable(value: Any) -> Any:

@@ -37,12 +37,11 @@ def advance(progress: Progress, event: Event) -> Progress:
         case RoundFinished(round=done, of=of):
             changes = {"rounds_done": done, "rounds": of}
         case Exchange(outcomes=outcomes):
-            failures = sum(outcome.error is not None for outcome in outcomes)
-            seconds = sum(outcome.seconds for outcome in outcomes)
-            changes = {
-                "failures": progress.failures + failures,
-                "client_seconds": progress.client_seconds + seconds,
-            }
+            failures, seconds = progress.failures, progress.client_seconds
+            for outcome in outcomes:
+                failures += outcome.error is not None
+                seconds += outcome.seconds
+            changes = {"failures": failures, "client_seconds": seconds}
         case Aggregated(phase=phase, metrics=metrics) if metrics:
             changes = {"metrics": {**progress.metrics, phase: metrics}}
         case ServerEvaluated(metrics=metrics):
