@@ -281,14 +281,19 @@ def array_over(dtype: str, shape: tuple[int, ...], stype: str, held: Held) -> Ar
     return array
 
 
-def held_by(array: Array) -> Held:
-    """Return what an Array holds; another object after its data was assigned."""
-    return array._held
-
-
 def hold(array: Array, held: Held) -> None:
     """Let an Array hold the same content in another place."""
     array._held = held
+
+
+def is_unchanged(array: Array, held: Held, entry: Entry) -> bool:
+    """Whether an Array still holds what it held when it was made for an entry."""
+    return (
+        array._held is held
+        and array.dtype == entry.dtype
+        and array._shape == entry.shape
+        and array.stype == entry.stype
+    )
 
 
 def values_of(array: Array) -> NDArray:

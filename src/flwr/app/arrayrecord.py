@@ -28,8 +28,8 @@ from flwr.app.array import (
     array_over,
     content_of,
     data_nbytes,
-    held_by,
     hold,
+    is_unchanged,
     part_of_array,
     values_of,
 )
@@ -377,11 +377,7 @@ class ArrayRecord(MutableMapping[str, Array]):
         if arrays is None or layout is None:
             return layout
         for array, held, entry in zip(arrays.values(), self._held, layout.entries, strict=True):
-            if held_by(array) is not held or (array.dtype, array.shape, array.stype) != (
-                entry.dtype,
-                entry.shape,
-                entry.stype,
-            ):
+            if not is_unchanged(array, held, entry):
                 self._layout = self._backing = None
                 return None
         return layout

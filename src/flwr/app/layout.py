@@ -24,6 +24,7 @@ NUMPY_STYPE = "numpy.ndarray"
 _RAW_ALIGNMENT = 64  # of verbatim .npy data, whose values then are aligned too
 _LARGEST = 2**62  # bytes, of one entry and of a layout: no sum of two overflows
 _MOST_DIMENSIONS = 64
+_HEADER_TYPES = (str, str, list, bool, str, bool, int)
 _BYTE = np.dtype(np.uint8)
 
 
@@ -85,8 +86,7 @@ class Run:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What an entry is before it has a place; see `Entry`."""
 
     name: str
@@ -174,26 +174,14 @@ class Layout:
     @classmethod
     def of_parts(cls, parts: Sequence[Part]) -> "Layout":
         """Return the layout that has these parts in this order."""
-        offset = 0
-        entries = []
-        for part in parts:
-            offset = _aligned(part, offset)
-            entries.append(
-                Entry(
-                    part.name,
-                    part.dtype,
-                    part.shape,
-                    part.fortran,
-                    part.stype,
-                    part.raw,
-                    offset,
-                    part.nbytes,
-                )
-            )
-            offset += part.nbytes
-        if offset > _LARGEST:
-            raise ValueError(f"The arrays of a record claim {offset} bytes.")
-        return _intern(tuple(entries))
+        key = tuple(parts)
+        with _lock:
+            layout = _interned.get(key)
+        if layout is None:
+            made = cls(_placed(key))
+            with _lock:
+                layout = _interned.setdefault(key, made)
+        return layout
 
     @classmethod
     def from_header(cls, header: list[Any]) -> "Layout":
@@ -287,7 +275,7 @@ class _Vector(NamedTuple):
 _known: dict[tuple[Any, ...], Layout] = {}  # by what the arrays say of themselves; bounded
 _known_arrays = 0
 _MOST_KNOWN_ARRAYS = 100_000
-_interned: weakref.WeakValueDictionary[tuple[Entry, ...], Layout] = weakref.WeakValueDictionary()
+_interned: weakref.WeakValueDictionary[tuple[Part, ...], Layout] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
 
@@ -301,12 +289,17 @@ def _remember(signature: tuple[Any, ...], layout: Layout) -> None:
         _known_arrays += len(layout.entries) + 1
 
 
-def _intern(entries: tuple[Entry, ...]) -> Layout:
-    with _lock:
-        layout = _interned.get(entries)
-        if layout is None:
-            layout = _interned[entries] = Layout(entries)
-        return layout
+def _placed(parts: tuple[Part, ...]) -> tuple[Entry, ...]:
+    offset = 0
+    entries = []
+    for part in parts:
+        alignment = _RAW_ALIGNMENT if part.raw else dtype_of(part.dtype).itemsize or 1
+        offset = -(-offset // alignment) * alignment
+        entries.append(Entry(*part[:-1], offset, part.nbytes))
+        offset += part.nbytes
+    if offset > _LARGEST:
+        raise ValueError(f"The arrays of a record claim {offset} bytes.")
+    return tuple(entries)
 
 
 def part_of(name: str, array: NDArray) -> Part:
@@ -316,11 +309,6 @@ def part_of(name: str, array: NDArray) -> Part:
     except ValueError as error:
         raise ValueError(f"Array '{name}': {error}") from error
     return Part(name, dtype, array.shape, is_fortran(array), NUMPY_STYPE, False, array.nbytes)
-
-
-def _aligned(part: Part, offset: int) -> int:
-    alignment = _RAW_ALIGNMENT if part.raw else dtype_of(part.dtype).itemsize or 1
-    return -(-offset // alignment) * alignment
 
 
 def _spec(entry: Entry) -> tuple[tuple[int, ...], np.dtype[Any], int, Literal["C", "F"]]:
@@ -361,26 +349,23 @@ def _vectors(layout: Layout) -> Iterator[_Vector]:
             yield _Vector(run.start, end, dtype, run.first, run.last, flips if any(flips) else None)
 
 
-def _checked(item: object) -> Part:
+def _checked(item: Any) -> Part:
     """Return one array of a header, if all of it can be true."""
-    match item:
-        case [str(name), str(dtype), list(shape), bool(fortran), str(stype), bool(raw), int(size)]:
-            pass
-        case _:
-            raise ValueError(f"No description of an array: {reprlib.repr(item)}")
-    if len(shape) > _MOST_DIMENSIONS or not all(_is_size(length) for length in [*shape, size]):
-        raise ValueError(f"Array '{name}': impossible shape or size.")
+    if not isinstance(item, list) or tuple(map(type, item)) != _HEADER_TYPES:
+        raise ValueError(f"No description of an array: {reprlib.repr(item)}")
+    name, dtype, shape, fortran, stype, raw, size = item
+    for length in (*shape, size):
+        if type(length) is not int or not 0 <= length <= _LARGEST:
+            raise ValueError(f"Array '{name}': impossible shape or size {reprlib.repr(length)}.")
     if not raw:
-        itemsize = dtype_of(dtype).itemsize
-        # numpy multiplies the other lengths even when one is zero
-        if math.prod(length or 1 for length in shape) * max(itemsize, 1) > _LARGEST:
-            raise ValueError(f"Array '{name}': the shape is too large.")
-        if math.prod(shape) * itemsize != size:
-            raise ValueError(f"Array '{name}': {size} bytes do not hold its shape and dtype.")
         if stype != NUMPY_STYPE:
             raise ValueError(f"Array '{name}': only raw data is of another stype.")
+        itemsize = dtype_of(dtype).itemsize
+        if math.prod(shape) * itemsize != size:
+            raise ValueError(f"Array '{name}': {size} bytes do not hold its shape and dtype.")
+        # numpy multiplies the other lengths even when one is zero
+        if len(shape) > _MOST_DIMENSIONS or (
+            not size and math.prod(length or 1 for length in shape) * (itemsize or 1) > _LARGEST
+        ):
+            raise ValueError(f"Array '{name}': numpy has no such shape.")
     return Part(name, dtype, tuple(shape), fortran, stype, raw, size)
-
-
-def _is_size(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _LARGEST

@@ -1,20 +1,18 @@
 """`Message`: one instruction to a node, or its reply."""
 
-import logging
 from typing import Any, Final, overload
 
 import numpy as np
 
 from flwr import clock
 from flwr.app.error import Error
-from flwr.app.metadata import Metadata
+from flwr.app.metadata import Metadata, reply_metadata
 from flwr.app.recorddict import RecordDict
-from flwr.log import log, warn_deprecated_feature
+from flwr.log import warn_deprecated_feature
 
 DEFAULT_TTL: Final = 43200
 """Seconds for which a message is valid if nothing else is said: twelve hours."""
 
-MESSAGE_TTL_TOLERANCE: Final = 0.1  # seconds by which a reply may outlive the message it answers
 _NOTHING = (None, None, None, None)
 _said: set[str] = set()  # deprecated methods that were pointed out in this process
 
@@ -123,7 +121,7 @@ class Message:
             foreign = (dst_node_id, message_type, group_id, dst_task_id)
             if foreign != _NOTHING or not isinstance(reply_to, Message):
                 raise MessageInitializationError
-            self._metadata = _reply_metadata(reply_to._metadata, _number(ttl))
+            self._metadata = reply_metadata(reply_to._metadata, _number(ttl))
         elif error is not None:
             raise MessageInitializationError
         else:
@@ -276,36 +274,6 @@ def _instruction_metadata(
         message_type,
         None,
         dst_task_id,
-    )
-
-
-def _reply_metadata(asked: Metadata, ttl: float | None) -> Metadata:
-    """Return the metadata of a reply, which is valid no longer than what it answers."""
-    now = clock.unix_now()
-    longest = asked.ttl - (now - asked.created_at)
-    if not ttl:
-        ttl = longest
-    elif ttl - longest > MESSAGE_TTL_TOLERANCE:
-        log(
-            logging.WARNING,
-            "The reply TTL of %.2f seconds exceeded the allowed maximum of %.2f seconds. The TTL "
-            "has been updated to the allowed maximum.",
-            ttl,
-            longest,
-        )
-        ttl = longest
-    return Metadata(
-        asked.run_id,
-        "",
-        asked.dst_node_id,
-        asked.src_node_id,
-        asked.message_id,
-        asked.group_id,
-        now,
-        ttl,
-        asked.message_type,
-        asked.dst_task_id,
-        asked.src_task_id,
     )
 
 

@@ -1,6 +1,13 @@
 """`Metadata`: from whom, to whom, about what, and until when."""
 
+import logging
+from typing import Final
+
+from flwr import clock
 from flwr.app.messagetype import check_message_type
+from flwr.log import log
+
+MESSAGE_TTL_TOLERANCE: Final = 0.1  # seconds by which a reply may outlive the message it answers
 
 _FIELDS = (
     "run_id",
@@ -197,3 +204,33 @@ class Metadata:
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in _FIELDS)
         return f"Metadata({fields})"
+
+
+def reply_metadata(asked: Metadata, ttl: float | None) -> Metadata:
+    """Return the metadata of a reply, which is valid no longer than what it answers."""
+    now = clock.unix_now()
+    longest = asked._ttl - (now - asked._created_at)
+    if not ttl:
+        ttl = longest
+    elif ttl - longest > MESSAGE_TTL_TOLERANCE:
+        log(
+            logging.WARNING,
+            "The reply TTL of %.2f seconds exceeded the allowed maximum of %.2f seconds. The TTL "
+            "has been updated to the allowed maximum.",
+            ttl,
+            longest,
+        )
+        ttl = longest
+    return Metadata(
+        asked._run_id,
+        "",
+        asked._dst_node_id,
+        asked._src_node_id,
+        asked._message_id,
+        asked._group_id,
+        now,
+        ttl,
+        asked._message_type,
+        asked._dst_task_id,
+        asked._src_task_id,
+    )

@@ -1,6 +1,7 @@
 """PyTorch tensors to ndarrays and back. PyTorch is imported only when a tensor is asked for."""
 
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -28,12 +29,18 @@ def to_ndarray(tensor: "torch.Tensor") -> NDArray:
     TypeError
         numpy has no such array (sparse or quantised tensors).
     """
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    name = str(tensor.dtype).removeprefix("torch.")
-    if name != "bfloat16" and not name.startswith("float8_"):
-        array: NDArray = tensor.numpy()
+    name = _extension_name(tensor.dtype)
+    if name is None:
+        array: NDArray = tensor.numpy(force=True)  # detached, from any device
         return array
-    return _reinterpreted(tensor).numpy().view(dtype_of(name))
+    return _reinterpreted(tensor).numpy(force=True).view(dtype_of(name))
+
+
+@lru_cache
+def _extension_name(dtype: "torch.dtype") -> str | None:
+    """Return the name of a dtype that numpy lacks and ml_dtypes has."""
+    name = str(dtype).removeprefix("torch.")
+    return name if name == "bfloat16" or name.startswith("float8_") else None
 
 
 def outline(tensor: "torch.Tensor") -> NDArray:
@@ -70,4 +77,6 @@ def to_tensor(array: NDArray) -> "torch.Tensor":
         if kind is None:
             raise TypeError(f"PyTorch has no dtype {name}.")
         return torch.from_numpy(array.view(_UNSIGNED[array.itemsize])).view(kind)
-    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return torch.from_numpy(array)
