@@ -44,7 +44,7 @@ docs: $(VENV)/.has-docs ## build the documentation into docs/_build/html; a warn
 check: test lint type imports docs ## all of the above checks
 
 bench: $(VENV)/.has-demo ## measure; with UPSTREAM_PYTHON=... compare with upstream Flower in that environment
-	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 nightly: $(VENV)/.has-test ## run all tests, the long ones too
 	@echo "== pytest, slow tests included"
