@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flwr.app import Message, RecordDict
@@ -39,6 +40,10 @@ class Grid(ABC):
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of the nodes that are connected now, as a set."""
 
+    def get_nodes(self) -> Iterable["NodeInfo"]:
+        """Return what is known of the nodes that are connected now: here, their ids."""
+        return (NodeInfo(node_id) for node_id in self.get_node_ids())
+
     @abstractmethod
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages and return their ids in the same order, without waiting for replies."""
@@ -66,6 +71,13 @@ class Grid(ABC):
         Iterable[Message]
             One reply or error reply a message, less those that did not come in time.
         """
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """What a ServerApp may know of a node."""
+
+    node_id: int
 
 
 class StreamsReplies(Protocol):

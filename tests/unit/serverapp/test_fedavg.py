@@ -324,15 +324,15 @@ def test_replies_to_training_must_hold_the_same_arrays(odd: RecordDict, message:
         ),
         (
             changed(m=MetricRecord({"num-examples": 1})),
-            r"Metric 'loss': node 2 does not have it, node 1 has a single number",
+            r"The MetricRecord of node 2 lacks 'loss', compared with node 1",
         ),
         (
             changed(m=MetricRecord({"num-examples": 1, "loss": 0.1, "acc": 1.0})),
-            r"Metric 'acc': node 2 has a single number, node 1 does not have it",
+            r"The MetricRecord of node 2 adds 'acc', compared with node 1",
         ),
         (
             changed(m=MetricRecord({"num-examples": 1, "loss": [0.1, 0.2]})),
-            r"Metric 'loss': node 2 has a list of 2, node 1 has a single number",
+            r"Metric 'loss' of node 2 is a list of 2, that of node 1 is a single number",
         ),
         (
             changed(m=MetricRecord({"loss": 0.1})),
@@ -352,7 +352,9 @@ def test_replies_must_hold_the_same_metrics(phase: str, odd: RecordDict, message
 
 def test_lists_of_different_length_are_refused() -> None:
     answers = [content(weight=1, h=[1.0, 2.0]), content(weight=1, h=[1.0])]
-    with pytest.raises(InconsistentMessageReplies, match=r"node 2 has a list of 1, node 1 has a"):
+    with pytest.raises(
+        InconsistentMessageReplies, match=r"of node 2 is a list of 1, that of node 1 is a list"
+    ):
         FedAvg().aggregate_evaluate(1, replies(*answers))
 
 
@@ -483,3 +485,11 @@ def test_messages_made_by_hand_are_aggregated() -> None:
     made = [reply(5, content(arrays_of([1.0]), 1)), reply(6, content(arrays_of([3.0]), 1))]
     assert all(isinstance(each, Message) for each in made)
     assert FedAvg().aggregate_train(1, made)[0] == arrays_of([2.0])
+
+
+def test_a_metrics_function_also_wants_the_same_names_but_not_the_same_lengths() -> None:
+    strategy = FedAvg(evaluate_metrics_aggr_fn=lambda contents, _: MetricRecord({"n": 1}))
+    good = [content(weight=1, h=[1.0]), content(weight=1, h=[1.0, 2.0])]
+    assert strategy.aggregate_evaluate(1, replies(*good)) == {"n": 1}
+    with pytest.raises(InconsistentMessageReplies, match="node 2 lacks 'h' and adds 'g'"):
+        strategy.aggregate_evaluate(1, replies(good[0], content(weight=1, g=[1.0])))

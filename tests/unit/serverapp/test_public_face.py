@@ -82,3 +82,7 @@ def test_a_result_prints_its_metrics_by_round() -> None:
         "Aggregated ClientApp-side Evaluate Metrics:\n{}\n\n"
         "ServerApp-side Evaluate Metrics:\n{}\n"
     )
+
+
+def test_the_nodes_of_a_grid_have_ids() -> None:
+    assert sorted(node.node_id for node in FakeGrid({4, 2}).get_nodes()) == [2, 4]

@@ -209,7 +209,9 @@ def test_parts_with_other_metrics_do_not_merge() -> None:
     reader = ReplyReader("test", "n", with_arrays=False)
     first.add(reader.update(1, RecordDict({"m": MetricRecord({"n": 1, "a": 1.0})})))
     second.add(reader.update(2, RecordDict({"m": MetricRecord({"n": 1, "b": 1.0})})))
-    with pytest.raises(InconsistentMessageReplies, match="Metric 'a': node 2 does not have it"):
+    with pytest.raises(
+        InconsistentMessageReplies, match="node 2 lacks 'a' and adds 'b', compared with node 1"
+    ):
         first.merge(second)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from flwr.app import memory
 from flwr.app.layout import Layout
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
-from flwr.serverapp.strategy.replies import Update
+from flwr.serverapp.strategy.replies import Update, check_names
 
 
 class Alignment:
@@ -49,7 +49,11 @@ class Alignment:
     def _rearranged(self, update: Update) -> np.ndarray:
         layout = self.layout
         arrays = dict(zip(update.arrays, _decoded(update), strict=True))
-        self._check_names(update, arrays)
+        check_names(
+            f"ArrayRecord '{update.arrays_name}'",
+            (update.node_id, arrays),
+            (self._first_node, layout.index),
+        )
         buffer = np.empty(layout.nbytes, np.uint8)
         for name, target in zip(layout.names, layout.views(buffer), strict=True):
             source = arrays[name]
@@ -57,19 +61,6 @@ class Alignment:
             self._check(update, name, "dtype", _native(source.dtype), _native(target.dtype))
             target[...] = source
         return buffer
-
-    def _check_names(self, update: Update, arrays: dict[str, np.ndarray]) -> None:
-        known = set(self.layout.names)
-        missing = [name for name in self.layout.names if name not in arrays]
-        unknown = [name for name in arrays if name not in known]
-        if missing or unknown:
-            lacks = f" lacks {_some(missing)}" if missing else ""
-            adds = f" adds {_some(unknown)}" if unknown else ""
-            raise InconsistentMessageReplies(
-                f"ArrayRecord '{update.arrays_name}' of node {update.node_id}{lacks}"
-                f"{' and' if missing and unknown else ''}{adds}, compared with node "
-                f"{self._first_node}. All replies must hold arrays of the same names."
-            )
 
     def _check(self, update: Update, name: str, what: str, found: object, first: object) -> None:
         if found != first:
@@ -91,8 +82,3 @@ def _decoded(update: Update) -> list[np.ndarray]:
 
 def _native(dtype: np.dtype) -> np.dtype:
     return dtype.newbyteorder("=")
-
-
-def _some(names: list[str], limit: int = 3) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,6 +1,6 @@
 """Federated averaging."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from logging import INFO, WARNING
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -131,7 +131,7 @@ class FedAvg(Strategy):
         """
         name = "aggregate_train"
         reader = ReplyReader(name, self.weighted_by_key, with_arrays=True)
-        arrays = ArrayMean(name, together=TOGETHER if isinstance(replies, list) else 1)
+        arrays = ArrayMean(name, together=TOGETHER if isinstance(replies, Sequence) else 1)
         metrics = self._metrics_reducer(name, self.train_metrics_aggr_fn)
         reduce_replies(replies, reader, [arrays, metrics])
         return (arrays.finish(), metrics.finish()) if reader.has_weight() else (None, None)

@@ -1,7 +1,7 @@
 """The weighted mean of metrics."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from logging import WARNING
 from typing import Self
 
@@ -9,11 +9,10 @@ from flwr.app import MetricRecord, RecordDict
 from flwr.log import log
 from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy.outcomes import as_metrics
-from flwr.serverapp.strategy.replies import ReplyReader, Update
+from flwr.serverapp.strategy.replies import ReplyReader, Update, check_names
+from flwr.serverapp.strategy.scale import Scale
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
-
-_NEGLIGIBLE = 2.0**64  # times a weight: beside it, that weight is below a float's last bit
 
 
 class MetricMean:
@@ -39,8 +38,7 @@ class MetricMean:
         self._shapes: dict[str, int | None] = {}  # of the first reply: a list's length, or None
         self._first_node: int | None = None
         self._sums: dict[str, float | list[float]] = {}
-        self._reference = 0.0  # the weight whose factor is 1
-        self._weight = 0.0  # the sum of the factors
+        self._scale = Scale()
         self._nan: dict[str, list[int]] = {}  # by metric, the nodes
 
     def add(self, update: Update) -> None:
@@ -55,14 +53,10 @@ class MetricMean:
         shapes = {
             name: len(value) if isinstance(value, list) else None for name, value in metrics.items()
         }
-        if self._first_node is None:
-            self._shapes, self._first_node = shapes, update.node_id
-        elif shapes != self._shapes:
-            self._refuse(update.node_id, shapes)
+        self._check(update.node_id, shapes)
         if update.weight == 0:
             return
         factor = self._factor(update.weight)
-        self._weight += factor
         for name, value in metrics.items():
             if name == self.weighted_by_key:
                 continue
@@ -85,13 +79,9 @@ class MetricMean:
         """
         if other._first_node is None:
             return
-        if self._first_node is None:
-            self._shapes, self._first_node = other._shapes, other._first_node
-        elif other._shapes != self._shapes:
-            self._refuse(other._first_node, other._shapes)
-        if other._weight > 0:
-            factor = self._factor(other._reference)
-            self._weight += factor * other._weight
+        self._check(other._first_node, other._shapes)
+        if other._scale.weight > 0:
+            factor = self._factor(other._scale.reference, other._scale.weight)
             for name, total in other._sums.items():
                 self._add(name, total, factor)
         for name, nodes in other._nan.items():
@@ -100,7 +90,7 @@ class MetricMean:
 
     def finish(self) -> MetricRecord | None:
         """Return the mean and start again; ``None`` if nothing of weight was added."""
-        sums, weight, nan = self._sums, self._weight, self._nan
+        sums, weight, nan = self._sums, self._scale.weight, self._nan
         self.start()
         for name, nodes in nan.items():
             log(
@@ -121,11 +111,12 @@ class MetricMean:
             }
         )
 
-    def _factor(self, weight: float) -> float:
-        if weight > self._reference * _NEGLIGIBLE:  # nothing counts beside it, or it is the first
-            self._reference, self._weight = weight, 0.0
+    def _factor(self, weight: float, amount: float = 1.0) -> float:
+        factor, outweighs = self._scale.factor(weight, amount)
+        if outweighs:
             self._sums.clear()
-        return weight / self._reference
+            self._nan.clear()
+        return factor
 
     def _add(self, name: str, value: float | list[int] | list[float], factor: float) -> None:
         total = self._sums.get(name)
@@ -135,19 +126,16 @@ class MetricMean:
         else:
             self._sums[name] = factor * value + (total if isinstance(total, float) else 0.0)
 
-    def _refuse(self, node_id: int, shapes: dict[str, int | None]) -> None:
-        def described(name: str, held: dict[str, int | None]) -> str:
-            if name not in held:
-                return "does not have it"
-            length = held[name]
-            return "has a single number" if length is None else f"has a list of {length}"
-
-        names = [*self._shapes, *(name for name in shapes if name not in self._shapes)]
-        odd = next(name for name in names if shapes.get(name, -1) != self._shapes.get(name, -1))
-        raise InconsistentMessageReplies(
-            f"Metric '{odd}': node {node_id} {described(odd, shapes)}, node {self._first_node} "
-            f"{described(odd, self._shapes)}. All replies must hold the same metrics."
-        )
+    def _check(self, node_id: int, shapes: dict[str, int | None]) -> None:
+        if self._first_node is None:
+            self._shapes, self._first_node = shapes, node_id
+        elif shapes != self._shapes:
+            check_names("The MetricRecord", (node_id, shapes), (self._first_node, self._shapes))
+            name = next(name for name in shapes if shapes[name] != self._shapes[name])
+            raise InconsistentMessageReplies(
+                f"Metric '{name}' of node {node_id} is {_kind(shapes[name])}, that of node "
+                f"{self._first_node} is {_kind(self._shapes[name])}."
+            )
 
 
 class MetricCall:
@@ -169,9 +157,19 @@ class MetricCall:
     def start(self) -> None:
         """Forget what was added; ready for a round."""
         self._contents: list[RecordDict] = []
+        self._first: tuple[int, KeysView[str]] | None = None
 
     def add(self, update: Update) -> None:
-        """Keep the content of one reply."""
+        """Keep the content of one reply.
+
+        Raises
+        ------
+        InconsistentMessageReplies
+            If the names of its metrics differ from the first reply's.
+        """
+        given = update.node_id, update.metrics.keys()
+        self._first = self._first or given
+        check_names("The MetricRecord", given, self._first)
         self._contents.append(update.content)
 
     def merge(self, other: Self) -> None:
@@ -213,3 +211,7 @@ def _has_nan(value: float | list[int] | list[float]) -> bool:
     if isinstance(value, list):
         return any(map(math.isnan, value))
     return math.isnan(value)
+
+
+def _kind(length: int | None) -> str:
+    return "a single number" if length is None else f"a list of {length}"

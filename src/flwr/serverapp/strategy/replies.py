@@ -1,7 +1,7 @@
 """Reading replies: which are errors, what the others hold, and whether they fit together."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from logging import INFO, WARNING
 from typing import NamedTuple, TypeVar
 
@@ -159,7 +159,7 @@ class ReplyReader:
         if key not in metrics:
             raise InconsistentMessageReplies(
                 f"Missing required key '{key}' {where}: replies are weighted by it. The record "
-                f"has: {', '.join(map(repr, metrics)) or 'nothing'}."
+                f"has: {_some(list(metrics), 10) or 'nothing'}."
             )
         value = metrics[key]
         if isinstance(value, list):
@@ -183,6 +183,42 @@ def _only(
     if len(records) != 1:
         raise InconsistentMessageReplies(
             f"Expected exactly one {kind} in the reply of node {node_id}, found {len(records)}. "
-            f"Its records are: {', '.join(map(repr, content)) or 'none'}."
+            f"Its records are: {_some(list(content), 10) or 'none'}."
         )
     return records[0]
+
+
+def check_names(
+    what: str, given: tuple[int, Collection[str]], first: tuple[int | None, Collection[str]]
+) -> None:
+    """Compare the names in a node's reply with those in the first node's.
+
+    Parameters
+    ----------
+    what : str
+        What has the names, for the error.
+    given, first : tuple[int, Collection[str]]
+        A node and its names.
+
+    Raises
+    ------
+    InconsistentMessageReplies
+        If the sets of names differ.
+    """
+    missing = [name for name in first[1] if name not in given[1]]
+    unknown = [name for name in given[1] if name not in first[1]]
+    if missing or unknown:
+        differences = [
+            f"{verb} {_some(names)}"
+            for verb, names in (("lacks", missing), ("adds", unknown))
+            if names
+        ]
+        raise InconsistentMessageReplies(
+            f"{what} of node {given[0]} {' and '.join(differences)}, compared with node "
+            f"{first[0]}. All replies must have the same names."
+        )
+
+
+def _some(names: list[str], limit: int = 3) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -14,55 +14,11 @@ import numpy as np
 from flwr.app import memory
 from flwr.app.layout import Layout, Run
 from flwr.serverapp.exception import AggregationError
+from flwr.serverapp.strategy.scale import Scale, Weighted
 
 BLOCK = 1 << 15  # values; 128 KiB of float32 stay in a core's cache while many replies are added
-_NEGLIGIBLE = 2.0**64  # times a weight: beside it, that weight is below a float64's last bit
 
-Weighted = tuple[np.ndarray, float]  # bytes or values, and their weight or factor
-
-
-class Scale:
-    """Weights relative to the first one; equal weights are factors of 1, which are exact.
-
-    Attributes
-    ----------
-    reference : float
-        The weight whose factor is 1; 0 before the first one.
-    weight : float
-        The sum of the factors.
-    """
-
-    def __init__(self) -> None:
-        self.reference = 0.0
-        self.weight = 0.0
-
-    def factor(self, weight: float, amount: float = 1.0) -> tuple[float, bool]:
-        """Count ``amount`` things of a weight above 0.
-
-        Returns
-        -------
-        tuple[float, bool]
-            The factor of the weight, and whether all that was counted before is void: it is
-            nothing beside this weight, which is the reference now. So it is for the first one.
-        """
-        outweighs = weight > self.reference * _NEGLIGIBLE
-        if outweighs:
-            self.reference, self.weight = weight, 0.0
-        factor = weight / self.reference
-        self.weight += factor * amount
-        return factor, outweighs
-
-    def factors(self, replies: Sequence[Weighted]) -> tuple[list[Weighted], bool]:
-        """Count replies; return those that count with their factors, and whether only they do."""
-        counted: list[Weighted] = []
-        outweighed = False
-        for buffer, weight in replies:
-            factor, outweighs = self.factor(weight)
-            if outweighs:
-                outweighed = True
-                counted.clear()
-            counted.append((buffer, factor))
-        return counted, outweighed
+_quiet = np.errstate(all="ignore")  # infinite values are reported once, by name, not by numpy
 
 
 class Part(NamedTuple):
@@ -118,7 +74,7 @@ class WeightedSum:
         self.count = 0
         self._scale = Scale()
 
-    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    @_quiet
     def add(self, replies: Sequence[Weighted]) -> bool:
         """Add replies one after the other; tell whether the sum holds a NaN now.
 
@@ -139,7 +95,7 @@ class WeightedSum:
                 nan |= _has_nan(block)
         return nan
 
-    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    @_quiet
     def add_groups(self, groups: Sequence[Sequence[Weighted]]) -> bool:
         """Sum each group of replies, then add their sums; tell whether the sum holds a NaN now."""
         summed: list[tuple[list[Weighted], float]] = []
@@ -170,7 +126,7 @@ class WeightedSum:
                 nan |= _has_nan(block)
         return nan
 
-    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    @_quiet
     def join(self, other: "WeightedSum") -> None:
         """Add another sum over the same layout."""
         self.count += other.count
@@ -180,7 +136,7 @@ class WeightedSum:
                 block = total[low : low + BLOCK]
                 _add(block, _cut([(more, factor)], low), self._scratch[total.dtype][0], fresh)
 
-    @np.errstate(all="ignore")  # infinite values are not worth a numpy warning each
+    @_quiet
     def mean(self) -> np.ndarray:
         """Return the bytes of the mean, made in place: the sum is used up.
 
