@@ -57,7 +57,7 @@ client, server = ClientApp(), ServerApp()
 
 @client.query()
 def query(message, context):
-    print("CLIENT", os.getpid(), flush=True)
+    os.write(1, f"CLIENT {os.getpid()}\\n".encode())
     threading.Event().wait(100)
     return Message(RecordDict(), reply_to=message)
 
@@ -105,17 +105,19 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
     """Start the sleeping simulation and wait until two clients sleep in it."""
     script = tmp_path / "script.py"
     script.write_text(SLEEPING)
-    process = subprocess.Popen(
-        [sys.executable, script],
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+    with (tmp_path / "stderr.txt").open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, script],
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
     assert process.stdout is not None
-    pids = [int(process.stdout.readline().split()[1]) for _ in range(2)]
-    return process, pids
+    lines = [process.stdout.readline() for _ in range(2)]
+    assert all(lines), (tmp_path / "stderr.txt").read_text()
+    return process, [int(line.split()[1]) for line in lines]
 
 
 def alive(pids: list[int]) -> list[int]:

@@ -34,7 +34,7 @@ from flwr.runtime.protocol import Batch, Content, Grant, Item, Need, Result, Res
 from flwr.runtime.segments import Attached, Bytes, Segment
 from flwr.wire import records as wire_records
 
-_FLUSH_AFTER = 0.001  # seconds that a finished result may wait for others of its batch
+_FLUSH_AFTER = 0.002  # seconds that a finished result may wait for others of its batch
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PR_SET_PDEATHSIG = 1
 
