@@ -86,7 +86,7 @@ class Channel:
         parts: list[memoryview | bytes] = []
         total = 0
         for frame in frames:
-            parts.append(memoryview(frame))
+            parts.append(frame.data)
             gap = padded(frame.nbytes) - frame.nbytes
             if gap:
                 parts.append(_ZEROS[:gap])
@@ -95,7 +95,7 @@ class Channel:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         sent = self.sock.sendmsg([head, *parts[:_MOST_PARTS]], ancillary)
         if sent < len(head) + total:
-            self._send_rest([memoryview(head), *map(memoryview, parts)], sent)
+            self._send_rest([memoryview(part) for part in (head, *parts)], sent)
 
     def _send_rest(self, parts: list[memoryview], sent: int) -> None:
         index = 0
@@ -161,7 +161,7 @@ class Channel:
         frames = np.empty(frame_bytes, np.uint8) if frame_bytes else _NOTHING
         there = min(frame_bytes, self._end - self._start)
         if there:
-            memoryview(frames)[:there] = memoryview(self._room)[self._start : self._start + there]
+            frames.data[:there] = memoryview(self._room)[self._start : self._start + there]
             self._start += there
         self._pending = (header, fd_count, frames, there)
         return True
@@ -194,7 +194,7 @@ class Channel:
         if self._pending is not None:
             _, _, frames, filled = self._pending
             if filled < frames.nbytes:
-                return memoryview(frames)[filled:]
+                return frames.data[filled:]
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == len(self._room):

@@ -450,7 +450,9 @@ class WorkerPool:
         return max(1, min(at_most, max(at_least, share)))
 
     def _send(self, worker: _WorkerProcess, tasks: list[Task]) -> None:
-        frames, items, contents = Frames(), [], []
+        frames = Frames()
+        items: list[Item] = []
+        contents: list[Content] = []
         numbers: dict[int, int] = {}
         segments: list[Segment] = []
         for task in tasks:

@@ -36,7 +36,7 @@ class SpillFile:
         if offset == self._end:
             self._end += size
             os.ftruncate(self._fd, self._end)
-        view, at = memoryview(content), offset
+        view, at = content.data, offset
         while view:
             written = os.pwrite(self._fd, view[: 1 << 30], at)
             view, at = view[written:], at + written

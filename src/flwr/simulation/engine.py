@@ -4,7 +4,7 @@ Strategy → pool → strategy: no hub, no sockets but the workers', no database
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,7 @@ def _worker_pool(
     environment: Mapping[str, str] | None,
 ) -> WorkerPool:
     """Start the zygote if it has not been, and a pool on it."""
-    tries = iter(())  # further ways to hand the app over
+    tries: Iterator[Callable[[], bytes]] = iter(())  # further ways to hand the app over
     if zygote is None and isinstance(client_app, AppReference):
         zygote = start_workers_early(client_app, resources=resources, output=output)
     elif zygote is None:

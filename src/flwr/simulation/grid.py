@@ -15,6 +15,7 @@ from flwr.errors import NotEnoughNodesError
 from flwr.log import log, warn_deprecated_feature
 from flwr.runtime.pool import Task, TaskPool
 from flwr.serverapp import Grid
+from flwr.serverapp.grid import NodeInfo
 from flwr.simulation.nodes import NodeIds
 
 SUPERLINK_NODE_ID = 1
@@ -49,13 +50,6 @@ class RunInfo:
     running_at: str = ""
     finished_at: str = ""
     status: RunStatus = RunStatus("running")
-
-
-@dataclass(frozen=True)
-class NodeInfo:
-    """A node of the federation."""
-
-    node_id: int
 
 
 class _Call:

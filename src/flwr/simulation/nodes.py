@@ -1,6 +1,6 @@
 """The virtual nodes of a simulation: any number of ids, none of which is stored."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 
 _FACTOR = 0x9E3779B97F4A7C15  # odd, so multiplication modulo 2^64 can be undone
 _INVERSE = pow(_FACTOR, -1, 1 << 64)
@@ -61,5 +61,5 @@ class NodeIds(Set[int]):
         return mixed ^ (mixed >> 32)  # its own inverse
 
     @classmethod
-    def _from_iterable(cls, it: object) -> set[int]:  # type: ignore[override]  # of `&`, `|`, `-`
-        return set(it)  # type: ignore[call-overload]  # an iterable of ids
+    def _from_iterable(cls, it: Iterable[int]) -> set[int]:  # type: ignore[override]
+        return set(it)  # what `&`, `|` and `-` give
