@@ -171,12 +171,13 @@ def _no_lifespan(_context: Context) -> Iterator[None]:
 @contextmanager
 def _entered(lifespan: Lifespan, context: Context) -> Iterator[None]:
     """Run the part before the ``yield``, then the body, then the part behind it."""
+    name = getattr(lifespan, "__qualname__", repr(lifespan))
     steps = iter(lifespan(context) or ())  # a function without a yield gives nothing to walk
     end = object()
     if next(steps, end) is end:
-        raise RuntimeError("lifespan function should yield at least once.")
+        raise RuntimeError(f"lifespan function should yield at least once. (`{name}`)")
     try:
         yield
     finally:
         if next(steps, end) is not end:
-            raise RuntimeError("lifespan function should only yield once.")
+            raise RuntimeError(f"lifespan function should only yield once. (`{name}`)")

@@ -16,6 +16,7 @@ from flwr.app.events import (
     RoundStarted,
     ServerEvaluated,
 )
+from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from flwr.serverapp.strategy.strategy_utils import log_strategy_start_info
 
@@ -375,6 +376,27 @@ def test_a_grid_that_returns_an_iterator_is_read_into_a_list() -> None:
     strategy.start(Lazy({1}), MODEL, num_rounds=1)
     given = [call[2] for call in strategy.calls if call[0] == "aggregate_train"]
     assert [len(replies) for replies in given] == [1]
+
+
+def test_a_stream_is_closed_when_its_replies_are_refused() -> None:
+    closed: list[int] = []
+
+    class Streaming(AbleGrid):
+        def stream(self, messages, *, timeout=None):  # type: ignore[no-untyped-def]
+            given = 0
+            try:
+                for message in messages:
+                    given += 1
+                    yield Message(self.answer(message), reply_to=message)
+            finally:
+                closed.append(given)
+
+    sizes = iter(range(1, 100))
+    grid = Streaming(range(5), lambda _: content(arrays_of([1.0] * next(sizes))))
+    with pytest.raises(InconsistentMessageReplies) as caught:
+        FedAvg().start(grid, MODEL)
+    assert closed == [2]  # while the exception, and with it the stack, is still alive
+    assert len(caught.value.result.arrays) == 0
 
 
 # --- events ----------------------------------------------------------------------------------

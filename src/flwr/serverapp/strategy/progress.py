@@ -39,6 +39,7 @@ class Progress:
         self._rounds = rounds
         self._began = self._round_began = time.perf_counter()
         self._tried_training = False
+        self._stream: object = None
         self.asked(0)
 
     def begin(
@@ -56,10 +57,15 @@ class Progress:
 
     @contextmanager
     def kept_on_error(self) -> Iterator[None]:
-        """Attach what there is of the Result to an exception that ends the rounds."""
+        """Attach what there is of the Result to an exception that ends the rounds.
+
+        A stream that was being read is closed: nobody waits for the rest of it.
+        """
         try:
             yield
         except BaseException as error:
+            if hasattr(self._stream, "close"):
+                self._stream.close()
             error.__dict__["result"] = self.result
             error.add_note("What the strategy had reached is this exception's `result`.")
             raise
@@ -78,6 +84,11 @@ class Progress:
         self._replies = 0
         self._failures = 0
         self._nodes: list[NodeMetrics] = []
+
+    def watch(self, stream: Iterator[Message]) -> Iterator[Message]:
+        """Return the same replies, noted as they go by and not held."""
+        self._stream = stream
+        return _Noted(stream, self)
 
     def note(self, reply: Message) -> None:
         """Count a reply; keep its metrics if somebody listens."""
@@ -157,16 +168,8 @@ class Progress:
             self._emit(Aggregated(server_round, phase, *counts, dict(metrics or {}), self._nodes))
 
 
-class NotedReplies(Iterator[Message]):
-    """Replies that are noted as they go by; a generator would hold each one for too long.
-
-    Parameters
-    ----------
-    replies : Iterator[Message]
-        Where they come from.
-    progress : Progress
-        Who notes them.
-    """
+class _Noted(Iterator[Message]):
+    """Notes each reply that goes by; a generator would hold it until the next one is there."""
 
     def __init__(self, replies: Iterator[Message], progress: Progress) -> None:
         self._replies = replies

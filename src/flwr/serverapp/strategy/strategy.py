@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.log import log
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.outcomes import as_metrics, as_trained
-from flwr.serverapp.strategy.progress import NotedReplies, Progress
+from flwr.serverapp.strategy.progress import Progress
 from flwr.serverapp.strategy.result import Result
 
 Method = TypeVar("Method", bound=Callable[..., object])
@@ -196,7 +196,7 @@ class Strategy(ABC):
             return []
         stream = getattr(grid, "stream", None)
         if stream is not None and self._takes_stream(aggregate):
-            return NotedReplies(stream(messages, timeout=timeout), progress)
+            return progress.watch(stream(messages, timeout=timeout))
         replies = grid.send_and_receive(messages=messages, timeout=timeout)
         replies = replies if isinstance(replies, list) else list(replies)
         for reply in replies:
