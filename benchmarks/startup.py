@@ -23,7 +23,7 @@ def milliseconds(command: list[str], runs: int) -> float:
 
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--runs", type=int, default=10)
+parser.add_argument("--runs", type=int, default=5)
 
 if __name__ == "__main__":
     args = parser.parse_args()
