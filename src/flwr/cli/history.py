@@ -105,14 +105,13 @@ class History:
         return [each for each in self.rounds if each.seconds is not None]
 
     def series(self) -> Series:
-        """Return each metric's finite values by round: ``{("server", "loss"): [(1, 0.5)]}``."""
+        """Return each metric's values by round: ``{("server", "loss"): [(1, 0.5), (2, nan)]}``."""
         series: Series = {}
         for position, each in enumerate(self.rounds):
             x = position if self.rounds[0].number == 0 else position + 1
             for source, metrics in each.metrics.items():
                 for name, value in metrics.items():
-                    if math.isfinite(value):
-                        series.setdefault((source, name), []).append((x, value))
+                    series.setdefault((source, name), []).append((x, value))
         return dict(sorted(series.items(), key=lambda item: _metric_rank(item[0])))
 
     def _round(self, number: int) -> Round:
@@ -152,3 +151,12 @@ def metric_label(metric: Metric) -> str:
     """Return a metric's name for people, such as ``server loss`` or ``train-loss``."""
     source, name = metric
     return name if name.lower().startswith(source) else f"{source} {name}"
+
+
+def finite(series: Series) -> Series:
+    """Return what of it can be drawn."""
+    drawn = {
+        metric: [(x, value) for x, value in points if math.isfinite(value)]
+        for metric, points in series.items()
+    }
+    return {metric: points for metric, points in drawn.items() if points}

@@ -1,11 +1,13 @@
 """A run in this process: loaded, recorded, shown while it goes on, and summed up."""
 
 import contextlib
+import math
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -14,6 +16,7 @@ from flwr.cli.place import NO_FEDERATION
 from flwr.cli.tee import WorkerOutput, teed
 from flwr.config import AppConfig, Place, SimulationOptions, UserConfig
 from flwr.errors import FlwrError, RunFailedError
+from flwr.log import log, update_console_handler
 
 if TYPE_CHECKING:
     from flwr.app.events import Event
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from flwr.simulation.capacity import ClientResources
     from flwr.store import Run, RunDir, Store
 
+_INIT_ARGS = {"num_cpus", "num_gpus"}  # others are Ray's own
 ARTIFACTS_VARIABLE = "FLWR_ARTIFACTS_DIR"  # tells apps, and the helper they call, the folder
 
 
@@ -156,25 +160,26 @@ class _Course:
         self.artifacts = folder.artifacts
         self.workers = workers
         self.history = History()
+        self.ended = False
 
     def take(self) -> BaseException | None:
         """Run the app and sum up; return what ended it early, if anything did."""
         from flwr.cli.progress import progress
 
-        with self.log.open("a", buffering=1, encoding="utf-8", errors="replace") as log:
-            with self._teed(log):
+        with self.log.open("a", buffering=1, encoding="utf-8", errors="replace") as file:
+            with self._teed(file):
                 sys.stdout.write(_first_line(self.request, self.run.run_id) + "\n")
                 sys.stdout.flush()
             shown = progress(self.history, debug=self.request.debug)
             try:
-                with self._teed(log):
+                with self._teed(file):
                     error = self._execute(shown.show)
             finally:
                 shown.close()
             self._record_end(error)
             if error is not None and not isinstance(error, KeyboardInterrupt):
-                traceback.print_exception(error, file=log)
-            with self._teed(log):
+                traceback.print_exception(error, file=file)
+            with self._teed(file):
                 self._sum_up()
         return error
 
@@ -206,9 +211,10 @@ class _Course:
     def as_json(self) -> dict[str, Any]:
         """Return what programs may want to know of the run."""
         app, run = self.request.app, self.store.run(self.run.run_id)
-        last: dict[str, dict[str, float]] = {}
+        last: dict[str, dict[str, float | None]] = {}
         for (source, name), points in self.history.series().items():
-            last.setdefault(source, {})[name] = points[-1][1]
+            value = points[-1][1]
+            last.setdefault(source, {})[name] = value if math.isfinite(value) else None
         return {
             "run-id": str(run.run_id),
             "federation-id": run.federation,
@@ -235,8 +241,11 @@ class _Course:
         except SystemExit as error:
             return error if error.code else None
         except (Exception, KeyboardInterrupt) as error:
+            # Ends the generators that the frames hold while their last events can be recorded.
+            traceback.clear_frames(error.__traceback__)
             return error
         finally:
+            self.ended = True
             if self.workers is not None:
                 self.workers.zygote.close()
                 self.workers.output.close()
@@ -251,10 +260,16 @@ class _Course:
 
         request, run_id = self.request, self.run.run_id
         app, options = request.app, request.options
+        if options.verbose:
+            update_console_handler(level="DEBUG", timestamps=True)
+        if idle := sorted(set(options.init_args) - _INIT_ARGS):
+            log(WARNING, "These init-args have no effect here: %s", ", ".join(idle))
         server_app = load_component(app.serverapp, app.app_dir, ServerApp)
         self.run = self.store.move(run_id, RunEvent.RUN)
 
         def listen(event: "Event") -> None:
+            if self.ended:
+                return  # from something that only the garbage collector ended
             self.history.add(event)
             self.store.record(run_id, event)
             show(event)

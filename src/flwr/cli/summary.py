@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flwr.cli.history import History, Metric, Round, metric_label
+from flwr.cli.history import History, Metric, Round, finite, metric_label
 from flwr.cli.output import console
 from flwr.cli.progress import number_text
 
@@ -28,16 +28,25 @@ def print_summary(history: History, artifacts: Path, log: Path, title: str) -> N
     title : str
         Of the chart.
     """
+    if history.finished_rounds:
+        _print_rounds(history, artifacts, title)
+    if history.finished_rounds or (history.exchanges and not history.rounds):
+        sys.stdout.write(f"\n{totals_text(history)}\n")
+    sys.stdout.write(f"Artifacts: {artifacts}\nLog:       {log}\n")
+    sys.stdout.flush()
+
+
+def _print_rounds(history: History, artifacts: Path, title: str) -> None:
     series = history.series()
-    if series:
+    out = console()
+    out.print(_round_table(history, list(series), out.width))
+    if drawn := finite(series):
         from flwr.cli.chart import svg_chart, terminal_chart
 
-        out = console()
-        out.print(_round_table(history, list(series), out.width))
-        out.print(terminal_chart(series, out.width, colour=out.is_terminal and not out.no_color))
-        svg_chart(series, artifacts / "metrics.svg", title)
-    sys.stdout.write("\n" + totals_text(history) + "\n")
-    sys.stdout.write(f"Artifacts: {artifacts}\nLog:       {log}\n")
+        if any(len(points) > 1 for points in drawn.values()):
+            colour = out.is_terminal and not out.no_color
+            out.print(terminal_chart(drawn, out.width, colour=colour))
+        svg_chart(drawn, artifacts / "metrics.svg", title)
 
 
 def totals_text(history: History) -> str:
@@ -48,7 +57,7 @@ def totals_text(history: History) -> str:
         seconds = sum(each.seconds or 0.0 for each in finished)
         parts.append(f"{_counted(len(finished), 'round')} in {seconds:.2f} s")
         parts.append(f"{seconds / len(finished):.3f} s a round")
-    elif history.exchanges:
+    else:
         parts.append(_counted(history.exchanges, "exchange") + " of messages")
     parts.append(_counted(history.failures, "failure"))
     if history.first_failure is not None:

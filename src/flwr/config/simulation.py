@@ -66,12 +66,12 @@ class SimulationOptions:
             return self
         for key, value in flat.items():
             name = _canonical(key)
-            if name.startswith(_INIT):
-                init_args[name.removeprefix(_INIT).replace("-", "_")] = value
-            elif name not in _KEYS:
+            if name not in _KEYS and not name.startswith(_INIT):
                 complain(key, f"unknown option; {suggestion(name, _KEYS)}")
             elif wrong := _wrong(name, value):
                 complain(key, wrong)
+            elif name.startswith(_INIT):
+                init_args[name.removeprefix(_INIT).replace("-", "_")] = value
             elif name != "backend-name":
                 changed[_FIELDS[name]] = value
         if "num_supernodes" in changed:
@@ -106,9 +106,9 @@ def _wrong(name: str, value: UserConfigValue) -> str:
     elif name == "backend-name":
         if value not in _BACKENDS:
             return f"there is no backend {value!r}; {suggestion(str(value), _BACKENDS)}"
-    elif name == "client-resources-num-cpus":
+    elif name.endswith("-num-cpus"):
         if not is_number or not 0 < float(value) < float("inf"):
             return f"must be a number above 0; it is {value!r}"
-    elif not is_number or not 0 <= float(value) < float("inf"):
+    elif name.endswith("-num-gpus") and not (is_number and 0 <= float(value) < float("inf")):
         return f"must be a number of at least 0; it is {value!r}"
     return ""

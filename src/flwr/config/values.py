@@ -47,7 +47,7 @@ def flatten_dict(
         elif isinstance(value, (bool, int, float, str)):
             flat[key] = value
         else:
-            raise ValueError(  # noqa: TRY004  (the documented type)
+            raise ValueError(
                 f"The value for key '{key}' must be a bool, int, float, str, or a dict of these; "
                 f"it is {value!r} ({type(value).__name__})"
             )

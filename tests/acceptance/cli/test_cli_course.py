@@ -115,6 +115,37 @@ def test_settings_of_one_run(flwr: Flwr, app: Callable[..., Path]) -> None:
     assert "rate 0.1 3" in again.out
 
 
+def test_verbose_runs_and_idle_options(flwr: Flwr, app: Callable[..., Path]) -> None:
+    folder = app(then="from flwr.log import log; log(10, 'a detail')")
+    assert "a detail" not in flwr("run", folder).err
+    ran = flwr("run", folder, "--federation-config", "verbose=true init-args-log-to-driver=false")
+    assert "a detail" in ran.err
+    assert "no effect here: log_to_driver" in ran.err
+
+
+def test_nan_metrics_are_shown_and_are_null_in_json(flwr: Flwr, app: Callable[..., Path]) -> None:
+    folder = app()
+    client = folder / "tiny" / "client_app.py"
+    client.write_text(client.read_text().replace("0.25", "float('nan')"))
+    assert "nan" in flwr("run", folder).out
+    result = json.loads(flwr("run", folder, "--format", "json").out)
+    assert result["metrics"]["train"]["loss"] is None
+
+
+def test_replies_that_do_not_fit_are_told(flwr: Flwr, app: Callable[..., Path]) -> None:
+    folder = app()
+    client = folder / "tiny" / "client_app.py"
+    client.write_text(
+        client.read_text().replace(
+            "[array + 1 for", "[array[: context.node_config['partition-id'] + 1] for"
+        )
+    )
+    ran = flwr("run", folder)
+    assert ran.code == 200
+    assert "Array '0' in ArrayRecord 'arrays' of node" in ran.err
+    assert "Exception ignored" not in ran.err
+
+
 def test_an_unconfigured_app_has_ten_nodes_and_says_how_to_change_it(
     flwr: Flwr, app: Callable[..., Path]
 ) -> None:

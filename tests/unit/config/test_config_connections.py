@@ -73,6 +73,15 @@ def test_a_home_that_cannot_be_used_is_named(
         home()
 
 
+def test_a_home_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(HomeError, match="cannot be written"):
+        home()
+
+
 def test_without_a_file_there_is_local_and_none_is_written(write: Callable[[str], Path]) -> None:
     connections = read_connections()
     assert connections.default == "local"
@@ -174,3 +183,12 @@ def test_unknown_and_wrong_options_are_told() -> None:
     assert "did you mean 'num-supernodes'?" in told["num-supernode"]
     assert "true or false" in told["verbose"]
     assert "above 0" in told["client-resources-num-cpus"]
+
+
+def test_the_whole_simulations_resources_are_checked() -> None:
+    told: dict[str, str] = {}
+    given = {"backend.init-args": {"num-cpus": 0, "num-gpus": "two", "log-to-driver": True}}
+    options = SimulationOptions().override(given, told.__setitem__)
+    assert options.init_args == {"log_to_driver": True}
+    assert "above 0" in told["backend.init-args.num-cpus"]
+    assert "at least 0" in told["backend.init-args.num-gpus"]
