@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,8 +22,8 @@ _MOST_FDS = 64
 _MOST_PARTS = 512
 _ANCILLARY = socket.CMSG_SPACE(_MOST_FDS * array.array("i").itemsize)
 _ZEROS = bytes(ALIGNMENT)
-_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
-_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_DONTWAIT = int(getattr(socket, "MSG_DONTWAIT", 0))  # plain ints: enum flags are slow
+_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _NOTHING: Bytes = np.empty(0, np.uint8)
 
 
@@ -110,26 +110,31 @@ class Channel:
 
     # -- receiving
 
-    def receive(self, *, wait: bool = True) -> Received | None:
-        """Return the next message.
-
-        Parameters
-        ----------
-        wait : bool
-            Whether to block until it is there; otherwise ``None`` says it is not.
+    def receive(self) -> Received:
+        """Return the next message; blocks until it is there.
 
         Raises
         ------
         EOFError
             If the peer has closed its end.
         """
-        flags = _CLOEXEC if wait else _CLOEXEC | _DONTWAIT
-        while True:
-            message = self._take()
-            if message is not None:
-                return message
-            if not self._fill(flags):
-                return None
+        while (message := self._take()) is None:
+            self._fill(_CLOEXEC)
+        return message
+
+    def arrived(self) -> Iterator[Received]:
+        """Yield the messages that are there, and do not wait for more.
+
+        Raises
+        ------
+        EOFError
+            If the peer has closed its end.
+        """
+        while self._fill(_CLOEXEC | _DONTWAIT):
+            while (message := self._take()) is not None:
+                yield message
+            if self._pending is None and self._start == self._end:
+                return  # a selector tells when there is more; asking again would cost a call
 
     def _take(self) -> Received | None:
         """Return a message if all of it has been read."""

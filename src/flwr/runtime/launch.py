@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,8 @@ class ZygoteHandle:
             self.channel.send(zygote.encode(fork), fds=[theirs.fileno(), status.fd])
         return ours
 
-    def receive(self, *, wait: bool = False) -> zygote.FromZygote | None:
-        """Return the zygote's next message.
+    def receive(self) -> zygote.FromZygote:
+        """Return the zygote's next message; blocks until it is there.
 
         Raises
         ------
@@ -141,14 +141,24 @@ class ZygoteHandle:
             If the zygote is gone.
         """
         try:
-            received = self.channel.receive(wait=wait)
+            message: zygote.FromZygote = zygote.decode_from_zygote(self.channel.receive().header)
         except EOFError as error:
-            code = self._process.wait()
-            raise EngineError(
-                f"The process that starts workers ended unexpectedly (status {code}).",
-                hint="Its own output, above, may say why.",
-            ) from error
-        return None if received is None else zygote.decode_from_zygote(received.header)
+            raise self._gone() from error
+        return message
+
+    def arrived(self) -> Iterator[zygote.FromZygote]:
+        """Yield the messages that are there; raises as ``receive`` does."""
+        try:
+            for received in self.channel.arrived():
+                yield zygote.decode_from_zygote(received.header)
+        except EOFError as error:
+            raise self._gone() from error
+
+    def _gone(self) -> EngineError:
+        return EngineError(
+            f"The process that starts workers ended unexpectedly (status {self._process.wait()}).",
+            hint="Its own output, above, may say why.",
+        )
 
     def close(self) -> None:
         """End the zygote, which ends its workers."""

@@ -415,7 +415,7 @@ class WorkerPool:
 
     def _await_load(self) -> None:
         while not self._zygote.loaded:
-            message = self._zygote.receive(wait=True)
+            message = self._zygote.receive()
             if not isinstance(message, zygote.Loaded):
                 continue
             if message.failure:
@@ -545,7 +545,7 @@ class WorkerPool:
 
     def _hear(self, worker: _WorkerProcess | None) -> None:
         if worker is None:
-            while (message := self._zygote.receive()) is not None:
+            for message in self._zygote.arrived():
                 self._hear_zygote(message)
             return
         if self._workers.get(worker.index) is not worker:  # buried by an event before this one
@@ -570,7 +570,7 @@ class WorkerPool:
     def _drain(self, worker: _WorkerProcess) -> bool:
         """Take what a worker has sent; ``False`` says that its channel is closed."""
         try:
-            while (received := worker.channel.receive(wait=False)) is not None:
+            for received in worker.channel.arrived():
                 message = protocol.decode_from_worker(received.header)
                 if isinstance(message, Need):
                     self._grant(worker, message)

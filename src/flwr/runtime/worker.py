@@ -100,7 +100,6 @@ class Worker:
         while True:
             try:
                 received = self._inbox.popleft() if self._inbox else self._channel.receive()
-                assert received is not None
                 message = protocol.decode_to_worker(received.header)
                 if isinstance(message, Setup):
                     self._setup = message
@@ -204,7 +203,6 @@ class Worker:
         self._channel.send(protocol.encode(Need(seq, nbytes)))
         while True:
             received = self._channel.receive()
-            assert received is not None
             message = protocol.decode_to_worker(received.header)
             if isinstance(message, Grant):
                 for announced, fd in zip(message.segments, received.fds, strict=True):

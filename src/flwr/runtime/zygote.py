@@ -125,7 +125,7 @@ class Zygote:
             self._end_workers()
 
     def _serve(self, selector: selectors.BaseSelector) -> None:
-        while (received := self._channel.receive(wait=False)) is not None:
+        for received in self._channel.arrived():
             message = decode_to_zygote(received.header)
             if isinstance(message, Load):
                 self._load = received.header

@@ -95,10 +95,13 @@ class ArrayMean:
         if update.weight == 0:
             return
         together = self.together
-        if together < GROUP and buffer.nbytes <= SMALL:
-            buffer, together = buffer.copy(), GROUP
+        if buffer.nbytes <= SMALL:
+            if together < GROUP:
+                buffer, together = buffer.copy(), GROUP
+        elif not isinstance(memory.backing_of(update.arrays), np.ndarray):
+            together = 1  # it was opened for this: holding it would keep its memory in use
         self._held.append((update.node_id, buffer, update.weight))
-        if len(self._held) == together:
+        if len(self._held) >= together:
             self._add_held()
 
     def merge(self, other: Self) -> None:
