@@ -34,9 +34,9 @@ from flwr.app.array import (
     values_of,
 )
 from flwr.app.buffers import Backing, allocate, opened
-from flwr.app.dtypes import dtype_of, restored
-from flwr.app.layout import NUMPY_STYPE, Layout
-from flwr.app.npy import NDArray, decode, flat_bytes, header
+from flwr.app.dtypes import restored
+from flwr.app.layout import NUMPY_STYPE, Layout, serialised_nbytes
+from flwr.app.npy import NDArray, decode, flat_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -114,15 +114,15 @@ class ArrayRecord(MutableMapping[str, Array]):
         source = sources[0] if sources else None
         if isinstance(source, list) and (args or numpy_ndarrays is not None):
             self._take_ndarrays(source, keep_input)
-        elif not source and (source is None or isinstance(source, dict)):
+        elif source is None:
             self._take_arrays({}, keep_input)
         elif not isinstance(source, dict) or numpy_ndarrays is not None:
             raise _invalid(f"A value of type {type(source).__name__} was given.")
-        elif torch_state_dict is None and isinstance(next(iter(source.values())), Array):
+        elif torch_state_dict is None and isinstance(next(iter(source.values()), None), Array):
             self._take_arrays(source, keep_input)
+        elif source and array_dict is not None:
+            raise _invalid("`array_dict` holds something else than `Array` objects.")
         else:
-            if array_dict is not None:
-                raise _invalid("`array_dict` holds something else than `Array` objects.")
             self._take_tensors(source, keep_input)
 
     def _take_ndarrays(self, ndarrays: list[NDArray], keep_input: bool) -> None:
@@ -149,7 +149,7 @@ class ArrayRecord(MutableMapping[str, Array]):
             if not tensors.is_tensor(tensor):
                 raise _invalid(f"The value of '{name}' is of type {type(tensor).__name__}.")
         values = list(state_dict.values())
-        on_cpu = all(tensor.device.type == "cpu" for tensor in values)
+        on_cpu = all(tensor.is_cpu for tensor in values)
         view = tensors.to_ndarray if on_cpu else tensors.outline
         arrays = [view(tensor) for tensor in values]
         layout = Layout.of(tuple(state_dict), arrays)
@@ -166,7 +166,7 @@ class ArrayRecord(MutableMapping[str, Array]):
     def _take_packed(self, layout: Layout, backing: Backing | NDArray) -> None:
         if isinstance(backing, np.ndarray):
             backing.setflags(write=False)
-        self._arrays, self._layout, self._backing = None, layout, backing
+        self._arrays, self._layout, self._backing, self._held = None, layout, backing, []
 
     def _take_arrays(self, arrays: dict[str, Array], keep_input: bool) -> None:
         for name, array in arrays.items():
@@ -178,7 +178,7 @@ class ArrayRecord(MutableMapping[str, Array]):
         else:
             self._arrays = dict(arrays)
             arrays.clear()
-        self._layout = self._backing = None
+        self._layout, self._backing, self._held = None, None, []
 
     # The mapping.
 
@@ -229,11 +229,11 @@ class ArrayRecord(MutableMapping[str, Array]):
         self._take_arrays({}, keep_input=True)
 
     def copy(self) -> Self:
-        """Return a record of the same class with the same `Array` objects."""
+        """Return a record of the same class with the same arrays."""
         record = type(self).__new__(type(self))
         record._arrays = None if self._arrays is None else self._arrays.copy()
         record._layout, record._backing = self._layout, self._backing
-        record._held = self._held if self._arrays else []
+        record._held = self._held
         return record
 
     def __copy__(self) -> Self:
@@ -327,7 +327,7 @@ class ArrayRecord(MutableMapping[str, Array]):
         """Return the length of all serialised arrays (with their headers) and of the keys."""
         layout = self._intact_layout()
         if layout is not None:
-            return _serialised_nbytes(layout)
+            return serialised_nbytes(layout)
         return sum(len(name) + data_nbytes(array) for name, array in self.items())
 
     # The inside.
@@ -424,15 +424,6 @@ def _letting_go(items: list[_T]) -> Iterator[_T]:
     items.reverse()
     while items:
         yield items.pop()
-
-
-@lru_cache(maxsize=64)
-def _serialised_nbytes(layout: Layout) -> int:
-    total = sum(map(len, layout.names)) + sum(entry.nbytes for entry in layout.entries)
-    for entry in layout.entries:
-        if not entry.raw:
-            total += len(header(dtype_of(entry.dtype), entry.shape, entry.fortran))
-    return total
 
 
 def _restored(cls: type[ArrayRecord], layout: list[Any], buffer: NDArray) -> ArrayRecord:

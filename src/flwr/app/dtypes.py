@@ -30,6 +30,7 @@ def name_of(dtype: np.dtype[Any]) -> str:
         if issubclass(dtype.type, np.record):
             dtype = np.dtype((np.void, dtype))  # the same fields, without attribute access
         name = str(dtype)
+        _refuse_objects(dtype)
         if dtype_of(name) != dtype:
             raise ValueError(f"Arrays of dtype {name} cannot be sent.")
         if len(_names) < 1024:
@@ -53,11 +54,7 @@ def dtype_of(name: str) -> np.dtype[Any]:
         dtype = _parse(name)
     except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(f"There is no dtype named {name[:80]!r}.") from error
-    if dtype.hasobject:
-        raise ValueError(
-            f"Object arrays cannot be saved when allow_pickle=False (dtype {name[:80]}): give the "
-            "array a numeric or text dtype."
-        )
+    _refuse_objects(dtype)
     if dtype.subdtype is not None:
         raise ValueError(f"A dtype with a shape is no dtype of an array: {name[:80]!r}.")
     return dtype
@@ -78,6 +75,14 @@ def _parse(name: str) -> np.dtype[Any]:
     if not name or "," in name:
         raise ValueError("numpy's short forms for structured dtypes are not used here")
     return np.dtype(name)
+
+
+def _refuse_objects(dtype: np.dtype[Any]) -> None:
+    if dtype.hasobject:
+        raise ValueError(
+            "Object arrays cannot be saved when allow_pickle=False. Give the array a numeric dtype "
+            f"or text of a fixed length; its dtype is {str(dtype)[:80]}."
+        )
 
 
 def stored_as(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -26,11 +26,20 @@ class Error:
         One of `ErrorCode`, or an app's own.
     reason : str, optional
         For people: by convention ``Type: message`` in the first line, then the traceback's end.
+
+    Raises
+    ------
+    TypeError
+        The code is no number or the reason no text.
     """
 
     __slots__ = ("_code", "_reason")
 
     def __init__(self, code: int, reason: str | None = None) -> None:
+        if not isinstance(code, int):
+            raise TypeError(f"The code of an Error is an int, not a {type(code).__name__}.")
+        if not isinstance(reason, str | None):
+            raise TypeError(f"The reason of an Error is text, not a {type(reason).__name__}.")
         self._code = code
         self._reason = reason
 

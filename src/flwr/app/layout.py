@@ -11,13 +11,14 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from flwr.app.dtypes import dtype_of, is_extension, name_of
-from flwr.app.npy import NDArray, is_fortran
+from flwr.app.npy import NDArray, header, is_fortran
 
 NUMPY_STYPE = "numpy.ndarray"
 
@@ -287,6 +288,17 @@ def _remember(signature: tuple[Any, ...], layout: Layout) -> None:
             _known_arrays = 0
         _known[signature] = layout
         _known_arrays += len(layout.entries) + 1
+
+
+@lru_cache(maxsize=64)
+def serialised_nbytes(layout: Layout) -> int:
+    """Return the length of the arrays' data with its headers, plus that of the keys."""
+    headers = sum(
+        len(header(dtype_of(entry.dtype), entry.shape, entry.fortran))
+        for entry in layout.entries
+        if not entry.raw
+    )
+    return headers + sum(entry.nbytes + len(entry.name) for entry in layout.entries)
 
 
 def _placed(parts: tuple[Part, ...]) -> tuple[Entry, ...]:
