@@ -1,11 +1,8 @@
 """How the server starts the model, averages what the clients learned, and tests the result."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 from flwr.app import ArrayRecord, Context, MetricRecord
-from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp import Grid, ServerApp, artifacts_dir
 from flwr.serverapp.strategy import FedAvg
 
 from quickstart_sklearn import task
@@ -32,5 +29,4 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_fn=test_centrally,
     )
 
-    folder = Path(os.environ.get("FLWR_ARTIFACTS_DIR", "."))
-    np.savez(folder / "model.npz", *result.arrays.to_numpy_ndarrays())
+    np.savez(artifacts_dir() / "model.npz", *result.arrays.to_numpy_ndarrays())

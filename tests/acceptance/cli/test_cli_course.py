@@ -170,7 +170,7 @@ def test_places_are_named_by_argument(flwr: Flwr, app: Callable[..., Path]) -> N
 
 
 def test_artifacts_have_a_folder(flwr: Flwr, app: Callable[..., Path]) -> None:
-    write = "import os, pathlib; pathlib.Path(os.environ['FLWR_ARTIFACTS_DIR'], '{}').touch()"
+    write = "from flwr.serverapp import artifacts_dir; (artifacts_dir() / '{}').touch()"
     folder = app(then=write.format("server"), first=write.format("client"))
     result = json.loads(flwr("run", folder, "--format", "json").out)
     assert {"server", "client"} <= {file.name for file in Path(result["artifacts"]).iterdir()}
