@@ -5,10 +5,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+import typer.main
 from test_surface import MODULES_NOT_THERE_YET, NOT_THERE_YET, UPSTREAM
 
+from flwr._version import __version__
+from flwr.cli.commands import app as command_line
+
 PROJECT = Path(__file__).parents[2]
+COMMANDS: dict[str, Any] = vars(typer.main.get_command(command_line))["commands"]
 
 
 def names_in(section: str) -> set[str]:
@@ -41,3 +48,34 @@ def test_names_that_are_there_are_listed_as_such() -> None:
         there = set(UPSTREAM[module]) - NOT_THERE_YET[module]
         assert there <= listed
         assert not NOT_THERE_YET[module] & listed
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert f"## [{__version__}]" in (PROJECT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_to_files(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (PROJECT / page).read_text())
+    assert links
+    assert [link for link in links if not (PROJECT / link).is_file()] == []
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_commands_and_their_options_are_documented(name: str) -> None:
+    text = (PROJECT / "docs" / "command-line.md").read_text()
+    assert f"flwr {name}" in text
+    options = {
+        option
+        for parameter in COMMANDS[name].params
+        for option in [*parameter.opts, *parameter.secondary_opts]
+        if option.startswith("--")
+    }
+    assert {option for option in options if f"`{option}" not in text} == set()
+
+
+def test_environment_variables_are_documented() -> None:
+    text = (PROJECT / "docs" / "configuration.md").read_text()
+    sources = (PROJECT / "src" / "flwr").rglob("*.py")
+    names = {n for file in sources for n in re.findall(r"\bFLWR_[A-Z_]+", file.read_text())}
+    assert {name for name in names if f"`{name}`" not in text} == set()
