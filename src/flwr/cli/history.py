@@ -64,6 +64,8 @@ class History:
         How many rounds there will be; 0 if the app does not say.
     exchanges : int
         Batches of messages sent and answered.
+    messages : int
+        Messages in them.
     failures : int
         Messages that came back as errors.
     first_failure : tuple of (int, str) or None
@@ -76,6 +78,7 @@ class History:
         self.rounds: list[Round] = []
         self.planned = 0
         self.exchanges = 0
+        self.messages = 0
         self.failures = 0
         self.first_failure: tuple[int, str] | None = None
 
@@ -122,6 +125,7 @@ class History:
 
     def _add_exchange(self, event: Exchange) -> None:
         self.exchanges += 1
+        self.messages += len(event.outcomes)
         for outcome in event.outcomes:
             if outcome.error is not None:
                 self.failures += 1

@@ -238,6 +238,7 @@ class _Course:
             self.workers.output.start()
         try:
             self._simulate(show)
+            self._check_that_some_node_answered()
         except SystemExit as error:
             return error if error.code else None
         except (Exception, KeyboardInterrupt) as error:
@@ -295,6 +296,12 @@ class _Course:
             zygote=None if self.workers is None else self.workers.zygote,
             environment={ARTIFACTS_VARIABLE: str(self.artifacts)},
         )
+
+    def _check_that_some_node_answered(self) -> None:
+        """Call a run failed in which no message was ever answered by anything but an error."""
+        messages = self.history.messages
+        if messages and self.history.failures == messages:
+            raise RunFailedError(f"All of its {messages} messages came back as errors.")
 
     def _record_end(self, error: BaseException | None) -> None:
         from flwr.app.events import RunFinished

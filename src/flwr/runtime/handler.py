@@ -51,13 +51,14 @@ def handle(app: App, message: Message, context: Context) -> Message | Error:
 
 def describe(error: BaseException) -> str:
     """Return ``Type: message`` and the traceback of the user's own frames, as plain text."""
-    summary = "".join(traceback.format_exception_only(error)).strip()
+    summary = "".join(traceback.format_exception_only(error))
     text = "".join(
         traceback.format_exception(type(error), error, _user_frames(error.__traceback__))
     )
+    text = text.removesuffix(summary)  # it comes first instead
     if len(text) > _REASON_LENGTH:
         text = "… " + text[-_REASON_LENGTH:]
-    return f"{summary.splitlines()[0]}\n{text}".rstrip()
+    return f"{summary}{text}".rstrip()
 
 
 def _user_frames(trace: TracebackType | None) -> TracebackType | None:

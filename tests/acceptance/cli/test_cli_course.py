@@ -233,6 +233,16 @@ def test_a_failing_client_is_told(flwr: Flwr, app: Callable[..., Path]) -> None:
     assert "client_app.py" in ran.err
 
 
+def test_a_run_in_which_nothing_worked_has_failed(flwr: Flwr, app: Callable[..., Path]) -> None:
+    folder = app(strategy="{'fraction_evaluate': 0.0}", first='raise ValueError("no data")')
+    ended = flwr("run", folder)
+    assert ended.code == 1
+    assert "All of its 4 messages came back as errors" in ended.err
+    assert "The first failure was at node" in ended.err
+    assert 'raise ValueError("no data")' in ended.err
+    assert "finished:failed" in flwr("ls").out
+
+
 def test_exiting_servers(flwr: Flwr, app: Callable[..., Path]) -> None:
     folder = app(then="import sys; sys.exit(0)")
     assert flwr("run", folder).code == 0

@@ -160,12 +160,10 @@ Initial global evaluation results: {'acc': 0.0}
 configure_train: Sampled 2 nodes (out of 2)
 aggregate_train: Received 1 results and 1 failures
 \t> Received error in reply from node 2: ValueError: no data
-traceback tail
 \t└──> Aggregated MetricRecord: {'loss': 0.5, 'l': [1.0, 2.0]}
 configure_evaluate: Sampled 2 nodes (out of 2)
 aggregate_evaluate: Received 1 results and 1 failures
 \t> Received error in reply from node 2: ValueError: no data
-traceback tail
 \t└──> Aggregated MetricRecord: {'loss': 0.5, 'l': [1.0, 2.0]}
 Global evaluation
 \t└──> MetricRecord: {'acc': 0.5}

@@ -102,7 +102,9 @@ class ReplyReader:
             len(self.failures),
         )
         for node_id, reason in self.failures:
-            log(INFO, "\t> Received error in reply from node %d: %s", node_id, reason)
+            # the grid has logged the traceback below the first line
+            first_line = reason.partition("\n")[0]
+            log(INFO, "\t> Received error in reply from node %d: %s", node_id, first_line)
 
     def has_weight(self) -> bool:
         """Whether any good reply counts; warn if there are replies and none does."""
