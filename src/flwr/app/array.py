@@ -227,7 +227,9 @@ def _set_shape(array: Array, shape: Iterable[int]) -> None:
 
 def _get_data(array: Array) -> bytes:
     held = _viewed(array)
-    return encode(held) if isinstance(held, np.ndarray) else bytes(held)
+    if isinstance(held, np.ndarray):
+        return encode(held)
+    return bytes(held) if isinstance(held, memoryview) else held
 
 
 def _set_data(array: Array, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """The types of messages and how they are written."""
 
 from functools import lru_cache
-from typing import Final, NoReturn
+from typing import Final, Self
 
 
 class MessageType:
@@ -12,7 +12,7 @@ class MessageType:
     QUERY: Final = "query"
     SYSTEM: Final = "system"
 
-    def __new__(cls) -> NoReturn:
+    def __new__(cls) -> Self:
         """Refuse."""
         raise TypeError(f"{cls.__name__} cannot be instantiated.")
 
@@ -23,7 +23,7 @@ class MessageTypeLegacy:
     GET_PROPERTIES: Final = "get_properties"
     GET_PARAMETERS: Final = "get_parameters"
 
-    def __new__(cls) -> NoReturn:
+    def __new__(cls) -> Self:
         """Refuse."""
         raise TypeError(f"{cls.__name__} cannot be instantiated.")
 
