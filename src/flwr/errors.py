@@ -16,7 +16,7 @@
     ├── EngineError              1   the simulation engine cannot go on
     │   └── NotEnoughNodesError  1   a strategy asks for more nodes than the federation has
     ├── RunFailedError           1   a run ended as finished:failed
-    └── AppExitError           200   documented exits of an app (200 inconsistent replies, 202 aggregation)
+    └── AppExitError           200   documented exits of an app (202: aggregation)
 
 Exit codes 0 (success), 2 (usage) and 130 (interrupted) are the command line's own.
 """

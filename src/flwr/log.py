@@ -148,4 +148,5 @@ def warn_deprecated_feature_with_example(
     """Say that a feature is deprecated and show the code that replaces it."""
     warn_deprecated_feature(deprecation_message)
     line = "-" * 72
-    log(logging.WARNING, "FEATURE UPDATE: %s\n%s\n%s\n%s", example_message, line, code_example, line)
+    text = f"{example_message}\n{line}\n{code_example}\n{line}"
+    log(logging.WARNING, "FEATURE UPDATE: %s", text)

@@ -5,15 +5,16 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sim_apps
-from flwr.app.events import Event, Exchange, RunStarted
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app.events import Event, Exchange, RunStarted
 from flwr.clientapp import ClientApp
-from flwr.errors import AppLoadError, NotEnoughNodesError
+from flwr.errors import AppLoadError, EngineError, NotEnoughNodesError
 from flwr.serverapp import Grid
 from flwr.simulation.engine import AppReference, simulate
 
@@ -238,6 +239,19 @@ def test_a_worker_killed_from_outside_is_replaced(run: Run) -> None:
         assert sum(r.has_error() for r in replies) <= 1
 
     run(main, sim_apps.app)
+
+
+def test_the_end_of_the_process_that_starts_workers_ends_the_run(run: Run) -> None:
+    def main(grid: Grid, context: Context) -> None:
+        (reply, *_) = grid.send_and_receive(to_all(grid, "query"))
+        status = Path(f"/proc/{reply.content['metrics']['pid']}/status").read_text()
+        (parent,) = [line.split()[1] for line in status.splitlines() if line.startswith("PPid:")]
+        os.kill(int(parent), 9)
+        for _ in range(100):
+            grid.send_and_receive(to_all(grid, "query"))
+
+    with pytest.raises(EngineError, match="status -9"):
+        run(main, sim_apps.app)
 
 
 def test_large_arrays_keep_their_values(run: Run) -> None:
@@ -465,7 +479,7 @@ def test_the_number_of_nodes_is_checked(run: Run, nodes: int) -> None:
         run(lambda grid, context: None, sim_apps.app, nodes=nodes)
 
 
-def test_an_app_by_reference_is_loaded_by_the_workers_only(run: Run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_app_by_reference_is_loaded_by_the_workers_only(run: Run, tmp_path: Path) -> None:
     (tmp_path / "lonely_client.py").write_text(
         "from flwr.app import Message, RecordDict\nfrom flwr.clientapp import ClientApp\n"
         "app = ClientApp()\n@app.query()\ndef q(message, context):\n"
@@ -481,7 +495,7 @@ def test_an_app_by_reference_is_loaded_by_the_workers_only(run: Run, tmp_path) -
     run(main, AppReference("lonely_client:app", tmp_path))
 
 
-def test_an_app_that_does_not_load_says_why(run: Run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_app_that_does_not_load_says_why(run: Run, tmp_path: Path) -> None:
     (tmp_path / "broken_client.py").write_text("import no_such_package\n\napp = None\n")
 
     def main(grid: Grid, context: Context) -> None:
@@ -491,12 +505,13 @@ def test_an_app_that_does_not_load_says_why(run: Run, tmp_path) -> None:  # type
         run(main, AppReference("broken_client:app", tmp_path))
 
 
-def test_an_app_of_a_module_that_cannot_be_imported_by_name(run: Run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_app_of_a_module_that_cannot_be_imported(run: Run, tmp_path: Path) -> None:
     import importlib.util
 
     path = tmp_path / "odd file.py"
     path.write_text(
-        "from flwr.app import Message, MetricRecord, RecordDict\nfrom flwr.clientapp import ClientApp\n"
+        "from flwr.app import Message, MetricRecord, RecordDict\n"
+        "from flwr.clientapp import ClientApp\n"
         "app = ClientApp()\nCONSTANT = 5\n@app.query()\ndef q(message, context):\n"
         "    records = RecordDict({'m': MetricRecord({'v': CONSTANT})})\n"
         "    return Message(records, reply_to=message)\n"
