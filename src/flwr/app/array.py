@@ -122,13 +122,14 @@ class Array:
         ndarray: NDArray | None = None,
         torch_tensor: "torch.Tensor | None" = None,
     ) -> None:
-        four = (dtype, shape, stype, data)
+        named = (dtype, shape, stype, data)
+        four = (*args, *named[len(args) :])
         one = [*args, *(given for given in (ndarray, torch_tensor) if given is not None)]
-        if len(args) == 4 and len(one) == 4 and four == (None,) * 4:
-            self._take_four(*args)
-        elif not one and None not in four:
+        if len(four) == 4 and all(value is not None for value in four):
+            if _any_given(named[: len(args)]) or len(one) != len(args):
+                raise _invalid("")
             self._take_four(*four)
-        elif len(one) != 1 or four != (None,) * 4:
+        elif len(one) != 1 or _any_given(named):
             raise _invalid("")
         elif isinstance(one[0], np.ndarray) and torch_tensor is None:
             self._take_values(_snapshot(one[0]))
@@ -239,6 +240,10 @@ def _set_data(array: Array, data: bytes) -> None:
 # Fields of a dataclass that are computed: set after the decorator has seen the class.
 Array.shape = property(_get_shape, _set_shape)  # type: ignore[assignment]  # for its users a tuple
 Array.data = property(_get_data, _set_data)  # type: ignore[assignment]  # and bytes
+
+
+def _any_given(values: tuple[object, ...]) -> bool:
+    return any(value is not None for value in values)
 
 
 def _invalid(reason: str) -> TypeError:

@@ -39,7 +39,7 @@ from flwr.app.arrayrecord import (
     rebase,
     views,
 )
-from flwr.app.buffers import Backing, allocate, opened, set_allocator
+from flwr.app.buffers import Backing, allocate, set_allocator
 from flwr.app.dtypes import dtype_of
 
 __all__ = [
@@ -51,7 +51,6 @@ __all__ = [
     "frames",
     "is_packed",
     "layout_of",
-    "opened",
     "packed",
     "rebase",
     "set_allocator",

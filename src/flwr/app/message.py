@@ -13,7 +13,6 @@ from flwr.log import warn_deprecated_feature
 DEFAULT_TTL: Final = 43200
 """Seconds for which a message is valid if nothing else is said: twelve hours."""
 
-_NOTHING = (None, None, None, None)
 _said: set[str] = set()  # deprecated methods that were pointed out in this process
 
 
@@ -118,8 +117,9 @@ class Message:
             others = (dst_node_id, message_type, ttl, group_id, dst_task_id, reply_to)
             self._metadata = _checked_metadata(metadata, args, others)
         elif reply_to is not None:
-            foreign = (dst_node_id, message_type, group_id, dst_task_id)
-            if foreign != _NOTHING or not isinstance(reply_to, Message):
+            if dst_node_id is not None or message_type is not None:
+                raise MessageInitializationError
+            if group_id is not None or dst_task_id is not None or not isinstance(reply_to, Message):
                 raise MessageInitializationError
             self._metadata = reply_metadata(reply_to._metadata, _number(ttl))
         elif error is not None:
@@ -242,7 +242,7 @@ def _checked_metadata(
     metadata: object, args: tuple[Any, ...], others: tuple[object, ...]
 ) -> Metadata:
     """Return the metadata of a message as it came, if nothing else speaks for itself."""
-    if others != (None,) * len(others):
+    if any(other is not None for other in others):
         raise MessageInitializationError(
             "Invalid arguments for Message. Expected only `metadata` to be set when creating a "
             "message with provided metadata."

@@ -205,6 +205,10 @@ class RecordView(MutableMapping[str, _R], Generic[_R]):
     def __len__(self) -> int:
         return sum(isinstance(value, self._kind) for value in self._records._data.values())
 
+    def copy(self) -> dict[str, _R]:
+        """Return the records of now."""
+        return dict(self)
+
     def __repr__(self) -> str:
         return repr(dict(self))
 

@@ -3,7 +3,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sample_arrays import ARRAYS, assert_same
@@ -12,6 +12,8 @@ from flwr.app import ArrayRecord, memory
 from flwr.app.layout import Layout, Run
 
 EXTENSIONS = [ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2]
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # nothing is timed
 
 dtypes = (
     hnp.scalar_dtypes()
@@ -52,6 +54,7 @@ def same_bits(got: np.ndarray, expected: np.ndarray) -> bool:
     return got.tobytes() == expected.tobytes()
 
 
+@patient
 @given(st.dictionaries(st.text(max_size=5), arrays(), max_size=5))
 def test_any_arrays_round_trip(named):
     layout, views = views_of(named)
@@ -65,12 +68,14 @@ def test_any_arrays_round_trip(named):
             assert got.flags.c_contiguous == expected.flags.c_contiguous
 
 
+@patient
 @given(st.dictionaries(st.text(max_size=5), arrays(), max_size=5))
 def test_any_header_round_trips(named):
     layout = Layout.of(tuple(named), list(named.values()))
     assert Layout.from_header(layout.header()) is layout
 
 
+@patient
 @given(st.dictionaries(st.text(max_size=5), arrays(), max_size=5))
 def test_one_by_one_gives_the_same_bytes(named):
     layout, views = views_of(named)
@@ -80,6 +85,7 @@ def test_one_by_one_gives_the_same_bytes(named):
         assert same_bits(one, other)
 
 
+@patient
 @given(st.lists(arrays(), max_size=4), st.booleans())
 def test_any_record_round_trips(values, keep_input):
     record = ArrayRecord(list(values), keep_input=keep_input)
@@ -246,6 +252,7 @@ json = st.recursive(
 )
 
 
+@patient
 @given(json)
 def test_arbitrary_headers_are_layouts_or_value_errors(header):
     try:
@@ -255,6 +262,7 @@ def test_arbitrary_headers_are_layouts_or_value_errors(header):
     assert Layout.from_header(layout.header()) is layout
 
 
+@patient
 @given(st.integers(0, 6), json | st.sampled_from(["O", "f4,f4", [2**63], [0, 2**62]]))
 def test_damaged_headers_are_layouts_or_value_errors(position, value):
     item = list(GOOD)

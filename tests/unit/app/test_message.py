@@ -120,6 +120,7 @@ ASKED = instruction()
         lambda: Message(CONTENT, reply_to=ASKED, group_id="g"),
         lambda: Message(CONTENT, reply_to=ASKED, dst_task_id=1),
         lambda: Message(CONTENT, reply_to=ASKED.metadata),
+        lambda: Message(CONTENT, np.zeros(2), reply_to=ASKED),
         lambda: Message(reply_to=ASKED),
         lambda: Message("text", reply_to=ASKED),
         lambda: Message(error="text", reply_to=ASKED),

@@ -160,6 +160,7 @@ def test_views_show_one_kind(records, view, kind):
     assert dict(shown) == shown
     assert list(shown.items()) == [(name, records[name]) for name in shown]
     assert repr(shown) == repr(dict(shown))
+    assert shown.copy() == dict(shown)
     with pytest.raises(AttributeError):
         setattr(records, view, {})
 
