@@ -35,6 +35,7 @@ from flwr.app.array import (
 )
 from flwr.app.buffers import Backing, allocate, opened
 from flwr.app.dtypes import restored
+from flwr.app.keys import plain_key
 from flwr.app.layout import NUMPY_STYPE, Layout, serialised_nbytes
 from flwr.app.npy import NDArray, decode, flat_bytes
 
@@ -144,15 +145,15 @@ class ArrayRecord(MutableMapping[str, Array]):
         self._take_packed(layout, buffer)
 
     def _take_tensors(self, state_dict: "dict[str, torch.Tensor]", keep_input: bool) -> None:
+        names = tuple(map(plain_key, state_dict))
         for name, tensor in state_dict.items():
-            _check_key(name)
             if not tensors.is_tensor(tensor):
                 raise _invalid(f"The value of '{name}' is of type {type(tensor).__name__}.")
         values = list(state_dict.values())
         on_cpu = all(tensor.is_cpu for tensor in values)
         view = tensors.to_ndarray if on_cpu else tensors.outline
         arrays = [view(tensor) for tensor in values]
-        layout = Layout.of(tuple(state_dict), arrays)
+        layout = Layout.of(names, arrays)
         buffer = allocate(layout.nbytes)
         if keep_input and on_cpu:
             layout.fill(buffer, arrays)
@@ -169,15 +170,15 @@ class ArrayRecord(MutableMapping[str, Array]):
         self._arrays, self._layout, self._backing, self._held = None, layout, backing, []
 
     def _take_arrays(self, arrays: dict[str, Array], keep_input: bool) -> None:
-        for name, array in arrays.items():
-            _check_key(name)
+        taken = {plain_key(name): array for name, array in arrays.items()}
+        for name, array in taken.items():
             if not isinstance(array, Array):
                 raise _invalid(f"The value of '{name}' is of type {type(array).__name__}.")
-        if keep_input:
-            self._arrays = {name: array.__copy__() for name, array in arrays.items()}
-        else:
-            self._arrays = dict(arrays)
+            if keep_input:
+                taken[name] = array.__copy__()
+        if not keep_input:
             arrays.clear()
+        self._arrays = taken
         self._layout, self._backing, self._held = None, None, []
 
     # The mapping.
@@ -186,7 +187,7 @@ class ArrayRecord(MutableMapping[str, Array]):
         return self._handed_out()[key]
 
     def __setitem__(self, key: str, value: Array) -> None:
-        _check_key(key)
+        key = plain_key(key)
         if not isinstance(value, Array):
             raise TypeError(
                 f"Value must be of type `{Array}` but `{type(value)}` was passed for key '{key}'. "
@@ -400,11 +401,6 @@ class ArrayRecord(MutableMapping[str, Array]):
             self._held = self._places()
             for array, held in zip(self._arrays.values(), self._held, strict=True):
                 hold(array, held)
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str):
-        raise TypeError(f"Key must be of type `str` but `{type(key)}` was passed.")
 
 
 def _invalid(reason: str) -> TypeError:

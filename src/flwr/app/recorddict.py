@@ -5,6 +5,7 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMappi
 from typing import Generic, Self, TypeAlias, TypeVar
 
 from flwr.app.arrayrecord import ArrayRecord
+from flwr.app.keys import plain_text
 from flwr.app.typedrecords import ConfigRecord, MetricRecord
 from flwr.log import log
 
@@ -66,7 +67,7 @@ class RecordDict(MutableMapping[str, Record]):
         data = self._data
         for key, value in records.items():
             if type(key) is not str or type(value) not in _EXACTLY:
-                _check(key, value, _KINDS)
+                key = _checked_key(key, value, _KINDS)  # noqa: PLW2901  # plain, if of a subclass
             data[key] = value
 
     @property
@@ -106,8 +107,7 @@ class RecordDict(MutableMapping[str, Record]):
         return self._data[key]
 
     def __setitem__(self, key: str, value: Record) -> None:
-        _check(key, value, _KINDS)
-        self._data[key] = value
+        self._data[_checked_key(key, value, _KINDS)] = value
 
     def __delitem__(self, key: str) -> None:
         del self._data[key]
@@ -180,7 +180,7 @@ class RecordView(MutableMapping[str, _R], Generic[_R]):
         return record
 
     def __setitem__(self, key: str, value: _R) -> None:
-        _check(key, value, (self._kind,))
+        key = _checked_key(key, value, (self._kind,))
         old = self._records._data.get(key)
         if old is not None and not isinstance(old, self._kind):
             log(
@@ -213,7 +213,8 @@ class RecordView(MutableMapping[str, _R], Generic[_R]):
         return repr(dict(self))
 
 
-def _check(key: object, value: object, kinds: tuple[type, ...]) -> None:
+def _checked_key(key: object, value: object, kinds: tuple[type, ...]) -> str:
+    """Return a key as it is stored, if it and its value may be."""
     if not isinstance(key, str):
         raise TypeError(f"Expected `str`, but received `{type(key).__name__}` for the key.")
     if not isinstance(value, kinds):
@@ -223,6 +224,7 @@ def _check(key: object, value: object, kinds: tuple[type, ...]) -> None:
             f"Expected {wanted} but received `{type(value).__name__}` for the value. "
             f"The key is '{key}'."
         )
+    return plain_text(key)
 
 
 def _say_deprecated(old: str, new: str) -> None:

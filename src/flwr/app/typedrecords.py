@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 
+from flwr.app.keys import plain_key, plain_text
+
 MetricScalar: TypeAlias = int | float
 MetricScalarList: TypeAlias = list[int] | list[float]
 MetricRecordValues: TypeAlias = MetricScalar | MetricScalarList
@@ -48,7 +50,7 @@ class TypedRecord(MutableMapping[str, _V], Generic[_V]):
             for key in given.keys():  # noqa: SIM118  # a list of pairs must fail here
                 value = given[key]
                 if type(key) is not str:
-                    key = _plain_key(key)  # noqa: PLW2901
+                    key = plain_key(key)  # noqa: PLW2901
                 data[key] = value if type(value) in scalars else self._checked(key, value)
             if not keep_input:
                 given.clear()
@@ -58,7 +60,7 @@ class TypedRecord(MutableMapping[str, _V], Generic[_V]):
         return self._data[key]
 
     def __setitem__(self, key: str, value: _V) -> None:
-        key = _plain_key(key)
+        key = plain_key(key)
         self._data[key] = value if type(value) in self._scalars else self._checked(key, value)
 
     def __delitem__(self, key: str) -> None:
@@ -252,16 +254,6 @@ def _scalar_nbytes(value: ConfigScalar) -> int:
     return 1 if isinstance(value, bool) else 8
 
 
-def _plain_key(key: object) -> str:
-    if isinstance(key, str):
-        return _plain_text(key)
-    raise TypeError(f"Key must be of type `str` but `{type(key)}` was passed.")
-
-
-def _plain_text(text: str) -> str:
-    return text if type(text) is str else str.__str__(text)
-
-
 def _plain(value: object) -> object:
     """Return numpy's scalars and instances of subclasses as plain Python, others as they are."""
     for kinds, kind in _PLAIN_KINDS:
@@ -274,6 +266,6 @@ _PLAIN_KINDS: tuple[tuple[tuple[type, ...], Callable[[Any], object]], ...] = (
     ((bool, np.bool_), bool),
     ((int, np.integer), int),
     ((float, np.floating), float),
-    ((str,), _plain_text),
+    ((str,), plain_text),
     ((bytes,), bytes),
 )

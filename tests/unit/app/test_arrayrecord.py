@@ -147,6 +147,14 @@ def test_keys_must_be_text(value):
         ArrayRecord({1: value})
 
 
+def test_text_keys_become_plain():
+    array, name = Array(np.zeros(2)), np.str_("a")
+    changed = ArrayRecord()
+    changed[name] = array
+    for record in (ArrayRecord({name: array}), ArrayRecord({name: torch.zeros(2)}), changed):
+        assert [(type(key), key) for key in record] == [(str, "a")]
+
+
 def test_refusal_names_the_key():
     with pytest.raises(TypeError, match="'b' is of type ndarray"):
         ArrayRecord({"a": torch.zeros(2), "b": np.zeros(2)})

@@ -74,6 +74,13 @@ def test_keys_must_be_text(records):
         records.metric_records[1] = MetricRecord()
 
 
+def test_text_keys_become_plain():
+    records = RecordDict({np.str_("a"): MetricRecord()})
+    records[np.str_("b")] = MetricRecord()
+    records.metric_records[np.str_("c")] = MetricRecord()
+    assert [(type(key), key) for key in records] == [(str, "a"), (str, "b"), (str, "c")]
+
+
 def test_array_records_is_no_argument():
     with pytest.raises(TypeError, match="array_records"):
         RecordDict(array_records={})
