@@ -144,7 +144,8 @@ def test_any_mix_of_dtypes_is_the_weighted_mean(weights: list[int], dtypes: list
             assert np.abs(array - exact.real).max() <= 0.5 + 1e-9
         else:
             rtol = 1e-3 if array.dtype.itemsize == 2 else 1e-5
-            np.testing.assert_allclose(array, exact, rtol=rtol)
+            smallest = float(np.finfo(array.dtype).smallest_subnormal)
+            np.testing.assert_allclose(array, exact, rtol=rtol, atol=smallest)
 
 
 # --- merging ---------------------------------------------------------------------------------
