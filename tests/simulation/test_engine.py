@@ -423,6 +423,18 @@ def test_debug_runs_in_this_process_and_thread(run: Run) -> None:
     run(main, sim_apps.app, debug=True)
 
 
+def test_a_system_without_fork_runs_in_this_process(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "fork")
+
+    def main(grid: Grid, context: Context) -> None:
+        for reply in grid.send_and_receive(to_all(grid, "query")):
+            assert reply.content["metrics"]["pid"] == os.getpid()
+
+    run(main, sim_apps.app)
+
+
 def test_events_tell_what_happened(run: Run) -> None:
     events: list[Event] = []
 
@@ -493,6 +505,27 @@ def test_an_app_by_reference_is_loaded_by_the_workers_only(run: Run, tmp_path: P
         assert "lonely_client" not in sys.modules
 
     run(main, AppReference("lonely_client:app", tmp_path))
+
+
+def test_an_app_that_starts_threads_is_not_forked(run: Run, tmp_path: Path) -> None:
+    """A fork of a process with threads can hang: such an app's workers are started by exec."""
+    (tmp_path / "threaded_client.py").write_text(
+        "import threading\nfrom flwr.app import Message, MetricRecord, RecordDict\n"
+        "from flwr.clientapp import ClientApp\n"
+        "app = ClientApp()\nready = threading.Event()\n"
+        "def stay():\n    ready.set()\n    threading.Event().wait()\n"
+        "threading.Thread(target=stay, daemon=True).start()\n"
+        "@app.query()\ndef q(message, context):\n"
+        "    alive = ready.wait(10) and threading.active_count()\n"
+        "    records = RecordDict({'m': MetricRecord({'threads': alive})})\n"
+        "    return Message(records, reply_to=message)\n"
+    )
+
+    def main(grid: Grid, context: Context) -> None:
+        for reply in grid.send_and_receive(to_all(grid, "query")):
+            assert reply.content["m"]["threads"] == 2  # not lost in a fork
+
+    run(main, AppReference("threaded_client:app", tmp_path))
 
 
 def test_an_app_that_does_not_load_says_why(run: Run, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
@@ -187,17 +188,19 @@ class Zygote:
 
     def _spawn(self, fork: Fork, channel_fd: int, status_fd: int) -> int:
         """Start a worker by exec: a fork of a process with threads or a GPU context would hang."""
-        program = (
-            f"import sys; sys.path[:] = {sys.path!r}\n"
-            "from flwr.runtime.zygote import spawned_worker\n"
-            f"spawned_worker({self._load!r}, {encode(fork)!r}, {channel_fd}, {status_fd})\n"
-        )
-        process = subprocess.Popen(  # noqa: S603  (our own interpreter and program)
-            [sys.executable, "-c", program], pass_fds=[channel_fd, status_fd]
-        )
-        pid = process.pid
+        with tempfile.TemporaryFile(prefix="flwr-") as orders:  # an app by value may be large
+            orders.write(encode((self._load, encode(fork))))
+            orders.flush()
+            fds = (channel_fd, status_fd, orders.fileno())
+            program = (
+                f"import sys; sys.path[:] = {sys.path!r}\n"
+                f"from flwr.runtime.zygote import spawned_worker; spawned_worker{fds}\n"
+            )
+            process = subprocess.Popen(  # noqa: S603  (our own interpreter and program)
+                [sys.executable, "-c", program], pass_fds=fds
+            )
         process.returncode = 0  # this loop reaps it, not subprocess
-        return pid
+        return process.pid
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -232,16 +235,18 @@ def run_worker(app: App, fork: Fork, channel_fd: int, status_fd: int) -> None:
     Worker(Channel(socket.socket(fileno=channel_fd)), app, status).run()
 
 
-def spawned_worker(load: bytes, fork: bytes, channel_fd: int, status_fd: int) -> None:
+def spawned_worker(channel_fd: int, status_fd: int, orders_fd: int) -> None:
     """Entry of a worker that was started by exec instead of fork."""
     from flwr.runtime.worker import prepare_process
 
-    request, order = decode_to_zygote(fork), decode_to_zygote(load)
-    assert isinstance(request, Fork)
-    assert isinstance(order, Load)
-    os.environ.update(request.environment)
+    with open(orders_fd, "rb") as orders:
+        orders.seek(0)
+        load, fork = (decode_to_zygote(order) for order in msgspec.msgpack.decode(orders.read()))
+    assert isinstance(load, Load)
+    assert isinstance(fork, Fork)
+    os.environ.update(fork.environment)
     prepare_process()
-    run_worker(load_app(order), request, channel_fd, status_fd)
+    run_worker(load_app(load), fork, channel_fd, status_fd)
 
 
 def _end_group(pid: int) -> None:

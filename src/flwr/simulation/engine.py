@@ -4,6 +4,7 @@ Strategy → pool → strategy: no hub, no sockets but the workers', no database
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,10 +133,10 @@ def simulate(
         needs = resources or ClientResources()
         capacity = plan(needs, nodes, init_args)
         config = dict(run_config or {})
-        if debug:
-            app = _load(client_app)
-            pool = InProcessPool(app, run_id=info.run_id, run_config=config)
-            log(logging.INFO, "Debug mode: clients run one at a time in this process.")
+        if debug or not hasattr(os, "fork"):
+            why = "Debug mode" if debug else "This system cannot fork workers"
+            log(logging.INFO, "%s: clients run one at a time in this process.", why)
+            pool = InProcessPool(_load(client_app), run_id=info.run_id, run_config=config)
         else:
             pool = _worker_pool(
                 client_app, capacity, needs, info, config, output, zygote, environment
@@ -148,7 +149,8 @@ def simulate(
                 capacity.reason,
             )
         if listener is not None:
-            listener(RunStarted(info.fab_id, nodes, 0 if debug else capacity.workers))
+            workers = capacity.workers if isinstance(pool, WorkerPool) else 0
+            listener(RunStarted(info.fab_id, nodes, workers))
         grid = SimulationGrid(pool, NodeIds(nodes), info, listener)
         context = Context(
             run_id=info.run_id, node_id=0, node_config={}, state=RecordDict(), run_config=config
