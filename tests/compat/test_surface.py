@@ -49,8 +49,6 @@ NOT_THERE_YET: dict[str, set[str]] = {
         "FedMedian",
         "FedProx",
         "FedTrimmedAvg",
-        "FedXgbBagging",
-        "FedXgbCyclic",
         "FedYogi",
         "Krum",
         "MultiKrum",
