@@ -9,7 +9,7 @@ HEAVY = [
     *["aiohttp", "httpx", "requests", "urllib3", "http.client"],  # HTTP
     *["sqlalchemy", "alembic", "sqlite3"],  # SQL
     *["typer", "click", "rich"],  # terminal
-    *["torch", "ray", "cloudpickle", "ml_dtypes", "plotext", "pygal"],
+    *["torch", "ray", "cloudpickle", "ml_dtypes", "plotext", "pygal", "dp_accounting", "scipy"],
 ]
 
 

@@ -31,3 +31,20 @@ class AggregationError(AppExitError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
+
+
+class PrivacyBudgetExhausted(AppExitError):  # noqa: N818 - a documented name
+    """The next release would spend more than an accountant allows; it was not asked for.
+
+    What the rounds had reached is its ``result`` once it leaves ``Strategy.start``.
+
+    Parameters
+    ----------
+    reason : str
+        How much is spent, and how much may be.
+    """
+
+    exit_code = 200
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
