@@ -131,10 +131,14 @@ class FedAvg(Strategy):
         """
         name = "aggregate_train"
         reader = ReplyReader(name, self.weighted_by_key, with_arrays=True)
-        arrays = ArrayMean(name, together=TOGETHER if isinstance(replies, Sequence) else 1)
+        arrays = self._array_reducer(name, TOGETHER if isinstance(replies, Sequence) else 1)
         metrics = self._metrics_reducer(name, self.train_metrics_aggr_fn)
         reduce_replies(replies, reader, [arrays, metrics])
-        return (arrays.finish(), metrics.finish()) if reader.has_weight() else (None, None)
+        if not reader.has_weight():
+            return None, None
+        reduced = arrays.finish()
+        model = None if reduced is None else self._server_step(server_round, reduced)
+        return model, metrics.finish()
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -190,6 +194,17 @@ class FedAvg(Strategy):
             Message(content(self.configure_node(node_id, config.copy())), node_id, message_type)
             for node_id in node_ids
         ]
+
+    def _array_reducer(self, phase: str, together: int) -> Reducer[ArrayRecord]:
+        """Make what turns the replies' arrays into one model, which belongs to nobody else.
+
+        ``together`` replies are at hand at once.
+        """
+        return ArrayMean(phase, together=together)
+
+    def _server_step(self, server_round: int, arrays: ArrayRecord) -> ArrayRecord:
+        """Return the new global model, given what the replies were reduced to: here, just that."""
+        return arrays
 
     def _metrics_reducer(self, phase: str, function: MetricsFunction) -> Reducer[MetricRecord]:
         if function is aggregate_metricrecords:

@@ -31,10 +31,12 @@ class Progress:
         Events go to its ``emit``; without one none are made.
     rounds : int
         How many rounds there will be.
+    result : Result
+        What earlier rounds gave, to which these add.
     """
 
-    def __init__(self, grid: Grid, rounds: int) -> None:
-        self.result = Result()
+    def __init__(self, grid: Grid, rounds: int, result: Result) -> None:
+        self.result = result
         self._emit: Callable[[Event], None] | None = getattr(grid, "emit", None)
         self._rounds = rounds
         self._began = self._round_began = time.perf_counter()

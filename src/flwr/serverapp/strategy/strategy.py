@@ -1,15 +1,16 @@
 """The round loop that all strategies share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from logging import INFO
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.log import log
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.outcomes import as_metrics, as_trained
 from flwr.serverapp.strategy.progress import Progress
+from flwr.serverapp.strategy.reached import Reached
 from flwr.serverapp.strategy.result import Result
 
 Method = TypeVar("Method", bound=Callable[..., object])
@@ -31,6 +32,9 @@ class Strategy(ABC):
 
     Subclasses say it in the five abstract methods; :meth:`start` runs the rounds.
     """
+
+    _reached: Reached | None = None  # by the rounds so far
+    _resume_from: Reached | None = None  # where the next start goes on
 
     @abstractmethod
     def configure_train(
@@ -103,6 +107,47 @@ class Strategy(ABC):
         """
         return config
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the rounds to come depend on, as plain data.
+
+        It holds the rounds' part (model, configurations, metrics so far), and what the strategy
+        itself keeps between rounds; not its settings, nor the state of the global random
+        generator, with which nodes are drawn. A subclass adds its own entries to what ``super()``
+        returns, and takes them in `load_state_dict`.
+
+        Take it between rounds, from ``evaluate_fn`` for example. Later rounds do not change it;
+        its arrays may be read-only.
+
+        Returns
+        -------
+        dict[str, Any]
+            Numbers, texts, lists and dicts of them, ndarrays and ArrayRecords.
+        """
+        return {"rounds": None if self._reached is None else self._reached.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave: the next `start` goes on after its last round.
+
+        Parameters
+        ----------
+        state : Mapping[str, Any]
+            Of a strategy of the same class; it is not changed.
+
+        Raises
+        ------
+        ValueError
+            If its entries are not those that this strategy has.
+        """
+        known = self.state_dict().keys()
+        if state.keys() != known:
+            raise ValueError(
+                f"This is no state of {type(self).__name__}: its entries are "
+                f"{sorted(map(str, state))}, not {sorted(known)}."
+            )
+        rounds = state["rounds"]
+        self._reached = None if rounds is None else Reached.from_state_dict(rounds)
+        self._resume_from = self._reached
+
     def start(
         self,
         grid: Grid,
@@ -120,9 +165,9 @@ class Strategy(ABC):
         grid : Grid
             The way to the nodes.
         initial_arrays : ArrayRecord
-            The model to begin with.
+            The model to begin with; not used if the rounds go on from a state that was loaded.
         num_rounds : int, default 3
-            How many rounds to run.
+            How many rounds to run, those before such a state included.
         timeout : float, default 3600
             Seconds to wait for the replies to each round's training, and to its evaluation.
         train_config, evaluate_config : ConfigRecord, optional
@@ -140,18 +185,24 @@ class Strategy(ABC):
             raise TypeError(
                 f"initial_arrays must be an ArrayRecord, not {type(initial_arrays).__name__}"
             )
-        arrays = initial_arrays
-        train_config = ConfigRecord() if train_config is None else train_config.copy()
-        evaluate_config = ConfigRecord() if evaluate_config is None else evaluate_config.copy()
-        progress = Progress(grid, num_rounds)
+        reached = self._resume_from or Reached(
+            round=0,
+            arrays=initial_arrays,
+            train_config=ConfigRecord() if train_config is None else train_config.copy(),
+            evaluate_config=ConfigRecord() if evaluate_config is None else evaluate_config.copy(),
+        )
+        self._reached, self._resume_from = reached, None
+        arrays = reached.arrays
+        train_config, evaluate_config = reached.train_config, reached.evaluate_config
+        progress = Progress(grid, num_rounds, reached.result)
         progress.begin(type(self).__name__, arrays, (train_config, evaluate_config), self.summary)
 
         with progress.kept_on_error():
-            if evaluate_fn is not None:
+            if evaluate_fn is not None and reached.round == 0:
                 metrics = as_metrics(evaluate_fn(0, arrays), evaluate_fn)
                 progress.server_evaluated(0, metrics)
 
-            for server_round in range(1, num_rounds + 1):
+            for server_round in range(reached.round + 1, num_rounds + 1):
                 progress.round_started(server_round)
 
                 # Nodes train the model, and their replies become the next one.
@@ -162,6 +213,7 @@ class Strategy(ABC):
                 progress.trained(server_round, new_arrays, metrics)
                 if new_arrays is not None:
                     arrays = new_arrays
+                reached.round, reached.arrays = server_round, arrays
                 del replies, trained  # not held while the next ones are gathered
 
                 # Nodes evaluate the new model.
