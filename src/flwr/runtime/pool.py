@@ -42,6 +42,9 @@ from flwr.runtime.worker import open_status
 from flwr.wire import records as wire_records
 
 _BATCH_SECONDS = (0.0005, 0.003)  # client time that one dispatch carries: a wake-up costs 0.1 ms
+_QUICK = 0.002  # seconds of client time below which messages are batched, and sent ahead
+_AHEAD_BYTES = 64 << 10  # of a batch sent ahead: it must fit into the socket, or both ends wait
+_ITEM_BYTES = 300
 _MOST_ATTEMPTS = 3
 _FREE_SLOT_BYTES = 64 << 20  # below this, held replies stay in shared memory
 
@@ -60,22 +63,30 @@ class Task:
     seed : int
         For the random generators of the process that handles it.
     answer : callable
-        Called once with the reply or error, and the seconds of client time.
+        Called once with the task, the reply or error, and the seconds of client time.
+    place : tuple, optional
+        Whatever ``answer`` needs to know which message this was.
     """
 
     __slots__ = (
         "answer", "attempts", "cancelled", "content", "lease", "message", "node_config", "node_id",
-        "seed", "seq",
+        "place", "seed", "seq",
     )  # fmt: skip
 
     def __init__(
-        self, message: Message, node_config: Mapping[str, Any], seed: int, answer: Answer
+        self,
+        message: Message,
+        node_config: Mapping[str, Any],
+        seed: int,
+        answer: Answer,
+        place: Any = None,
     ) -> None:
         self.message = message
         self.node_id: int = message.metadata.dst_node_id
         self.node_config = node_config
         self.seed = seed
         self.answer = answer
+        self.place = place
         self.seq = 0
         self.attempts = 0
         self.cancelled = False
@@ -155,7 +166,7 @@ class OutgoingArrays:
 class Outgoing:
     """A content as it was when it was pushed, encoded once for all messages that share it."""
 
-    __slots__ = ("arrays", "large_bytes", "records")
+    __slots__ = ("arrays", "large_bytes", "records", "small_bytes")
 
     def __init__(self, content: RecordDict, known: dict[int, OutgoingArrays]) -> None:
         self.records, records = encode_content(content)
@@ -164,6 +175,8 @@ class Outgoing:
             arrays = OutgoingArrays(record)
             self.arrays.append(known.setdefault(id(arrays.backing), arrays))
         self.large_bytes = sum(a.nbytes for a in self.arrays if a.nbytes >= INLINE_LIMIT)
+        self.small_bytes = sum(a.nbytes for a in self.arrays if a.nbytes < INLINE_LIMIT)
+        self.small_bytes += len(bytes(self.records))
 
 
 @dataclass(eq=False)
@@ -177,6 +190,7 @@ class _WorkerProcess:
     received_layouts: ReceivedLayouts = field(default_factory=ReceivedLayouts)
     mapped: set[int] = field(default_factory=set)
     running: dict[int, Task] = field(default_factory=dict)
+    batches: deque[int] = field(default_factory=deque)  # tasks left of each, the current one first
     pid: int = 0
 
 
@@ -388,9 +402,10 @@ class WorkerPool:
             worker = self._free_worker()
             if worker is None:
                 return
-            batch = self._next_batch()
+            batch = self._next_batch(ahead=bool(worker.batches))
             if not batch:
-                self._idle.append(worker)
+                if not worker.batches:
+                    self._idle.append(worker)
                 return
             self._send(worker, batch)
 
@@ -399,7 +414,18 @@ class WorkerPool:
             return self._idle.pop()
         if len(self._workers) < self._size:
             return self._start_worker()
+        if self._is_quick(self._queue[0][1]):  # one batch ahead, so that no worker waits for us
+            for worker in self._workers.values():
+                if len(worker.batches) == 1:
+                    return worker
         return None
+
+    def _is_quick(self, task: Task) -> bool:
+        """Whether messages like this one take no time worth speaking of, and little memory."""
+        assert task.content is not None
+        kind = task.message.metadata.message_type
+        small = not task.content.large_bytes and not self._reply_bytes.get(kind)
+        return small and self._pace.get(kind, 1.0) < _QUICK
 
     def _start_worker(self) -> _WorkerProcess:
         self._await_load()
@@ -424,29 +450,42 @@ class WorkerPool:
                 raise AppLoadError(f"The ClientApp does not load: {message.failure}")
             self._zygote.loaded = True
 
-    def _next_batch(self) -> list[Task]:
+    def _next_batch(self, *, ahead: bool = False) -> list[Task]:
         """Take the tasks that one dispatch should carry from the queue."""
         batch: list[Task] = []
-        most = 1
+        contents: set[int] = set()
+        most, room = 1, _AHEAD_BYTES if ahead else 1 << 62
         while self._queue and len(batch) < most:
-            _, task = heapq.heappop(self._queue)
+            task = self._queue[0][1]
             if task.cancelled:
+                heapq.heappop(self._queue)
                 self._unfinished -= 1
                 self._node_is_free(task.node_id)
                 continue
+            room -= self._bytes_to_send(task, contents)
+            if room < 0:
+                break
             if not batch:
                 most = self._batch_size(task)
-            batch.append(task)
+            batch.append(heapq.heappop(self._queue)[1])
         return batch
 
+    def _bytes_to_send(self, task: Task, contents: set[int]) -> int:
+        """Return about how many bytes a task adds to a batch that has these contents."""
+        nbytes = _ITEM_BYTES
+        if id(task.content) not in contents:
+            assert task.content is not None
+            contents.add(id(task.content))
+            nbytes += task.content.small_bytes
+        stored = self._states.get(task.node_id)
+        return nbytes if stored is None else nbytes + len(stored.records) + stored.frames.nbytes
+
     def _batch_size(self, task: Task) -> int:
-        assert task.content is not None
-        kind = task.message.metadata.message_type
-        pace = self._pace.get(kind)
-        if pace is None or task.content.large_bytes or self._reply_bytes.get(kind):
+        if not self._is_quick(task):
             return 1
+        pace = max(self._pace[task.message.metadata.message_type], 1e-6)
         share = -(-(len(self._queue) + 1) // (2 * self._size))
-        at_least, at_most = (int(s / max(pace, 1e-6)) for s in _BATCH_SECONDS)
+        at_least, at_most = (int(seconds / pace) for seconds in _BATCH_SECONDS)
         return max(1, min(at_most, max(at_least, share)))
 
     def _send(self, worker: _WorkerProcess, tasks: list[Task]) -> None:
@@ -463,6 +502,7 @@ class WorkerPool:
                 contents.append(self._place(worker, task.content, frames, segments))
             items.append(self._item(worker, task, number, frames, segments))
             worker.running[task.seq] = task
+        worker.batches.append(len(tasks))
         live = {segment.key for segment in self._segments}
         retired = [key for key in worker.mapped if key not in live]
         worker.mapped.difference_update(retired)
@@ -601,7 +641,10 @@ class WorkerPool:
             task = worker.running.pop(result.seq, None)
             if task is not None:
                 self._finish(worker, task, result, received.frames, by_key)
-        if not worker.running:
+                worker.batches[0] -= 1
+                if not worker.batches[0]:
+                    worker.batches.popleft()
+        if not worker.batches:
             self._idle.append(worker)
 
     def _finish(
@@ -625,7 +668,10 @@ class WorkerPool:
             assert result.content is not None
             assert result.metadata is not None
             content = open_content(result.content, worker.received_layouts, frames, slot=by_key)
-            large = max((s.nbytes for s in _places_in(result.content, by_key)), default=0)
+            large = 0
+            for _, key, _ in result.content.arrays:
+                if key:
+                    large = max(large, by_key[key].nbytes)
             self._reply_bytes[kind] = large
             reply = Message(metadata=wire_records.decode_metadata(result.metadata), content=content)
         self._store_state(task.node_id, result.state, frames)
@@ -648,7 +694,7 @@ class WorkerPool:
         task.content = None
         self._unfinished -= 1
         self._node_is_free(task.node_id)
-        answer, task.answer = task.answer, _nobody
+        answer, task.answer = task.answer, _nobody  # no way back from a task that is done
         if not task.cancelled:
             answer(task, reply, seconds)
 
@@ -679,10 +725,6 @@ class WorkerPool:
             else:
                 heapq.heappush(self._queue, (task.seq, task))
         worker.running.clear()
-
-
-def _places_in(content: Content, by_key: dict[int, Segment]) -> list[Segment]:
-    return [by_key[key] for _, key, _ in content.arrays if key]
 
 
 def describe_end(status: int, pid: int) -> str:

@@ -218,7 +218,8 @@ class SimulationGrid(Grid):
                 self._refuse(call, index)
                 continue
             config = {"partition-id": partition, "num-partitions": len(self._nodes)}
-            call.tasks.append(Task(message, config, self._next_seed(), _answer(self, call, index)))
+            task = Task(message, config, self._next_seed(), self._answer, (call, index))
+            call.tasks.append(task)
         self._pool.submit(call.tasks)
         return call
 
@@ -286,6 +287,11 @@ class SimulationGrid(Grid):
             error = Error(MESSAGE_UNAVAILABLE, "Message Unavailable: its time to live is over.")
             self._take(call, index, error, 0.0)
 
+    def _answer(self, task: Task, reply: Message | Error, seconds: float) -> None:
+        call, index = task.place
+        task.place = None
+        self._take(call, index, reply, seconds)
+
     def _take(self, call: _Call, index: int, reply: Message | Error, seconds: float) -> None:
         """Note the answer to a message."""
         if call.answered[index]:
@@ -334,16 +340,6 @@ class SimulationGrid(Grid):
             first = call.messages[0].metadata
             seconds = time.monotonic() - call.began
             self.emit(Exchange(first.message_type, first.group_id, seconds, call.outcomes))
-
-
-def _answer(
-    grid: SimulationGrid, call: _Call, index: int
-) -> Callable[[Task, Message | Error, float], None]:
-    def take(task: Task, reply: Message | Error, seconds: float) -> None:
-        del task
-        grid._take(call, index, reply, seconds)
-
-    return take
 
 
 def _unknown(message_id: str, run_id: int) -> Message:
