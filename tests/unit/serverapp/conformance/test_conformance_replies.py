@@ -1,0 +1,351 @@
+"""What every strategy makes of the replies of one round."""
+
+import logging
+import math
+
+import ml_dtypes
+import numpy as np
+import pytest
+from cases import CASES, NODES, NUMERIC, Case
+from fake_grid import FakeGrid, reply
+from federations import aggregate, aggregated, as_replies, ask, bits, finite, honest, kinds
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
+
+all_strategies = pytest.mark.parametrize("case", CASES, ids=str)
+numeric_strategies = pytest.mark.parametrize("case", NUMERIC, ids=str)
+weighted_strategies = pytest.mark.parametrize("case", [c for c in CASES if c.weighted], ids=str)
+cohort_strategies = pytest.mark.parametrize("case", [c for c in CASES if not c.turns], ids=str)
+named_strategies = pytest.mark.parametrize("case", [c for c in NUMERIC if not c.turns], ids=str)
+
+DTYPES = [
+    np.int8, np.uint16, np.int64, np.bool_, np.float16, ml_dtypes.bfloat16, np.float32, np.float64,
+    ">f4", "<c8",
+]  # fmt: skip
+
+
+def with_arrays(answer: RecordDict, arrays: ArrayRecord) -> RecordDict:
+    return RecordDict({**answer, "arrays": arrays})
+
+
+def with_metrics(answer: RecordDict, **metrics: object) -> RecordDict:
+    return RecordDict({**answer, "metrics": MetricRecord({**answer["metrics"], **metrics})})
+
+
+def changed(arrays: ArrayRecord, name: str, values: np.ndarray) -> ArrayRecord:
+    return ArrayRecord({**arrays, name: Array(values)})
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
+
+
+# --- arrays ----------------------------------------------------------------------------------
+
+
+@numeric_strategies
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 1, 2)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
+def test_a_model_that_no_node_changes_stays_bit_for_bit(
+    case: Case, dtype: object, shape: tuple[int, ...]
+) -> None:
+    values = (np.arange(math.prod(shape)).reshape(shape) % 5).astype(np.dtype(dtype))
+    values = np.asarray(values)
+    model = ArrayRecord({"other": Array(np.ones(2, np.float32)), "values": Array(values)})
+    answers = [case.reply(model, node, examples=1) for node in range(NODES)]
+    assert bits(aggregated(case, model, answers)) == bits(model)
+
+
+@all_strategies
+def test_names_dtypes_and_shapes_are_those_of_the_model(case: Case) -> None:
+    model = case.model()
+    arrays = aggregated(case, model, honest(case, model))
+    assert list(arrays) == list(model)
+    if not case.trees:
+        assert kinds(arrays) == kinds(model)
+        assert all(values.all() for values in finite(arrays).values())
+
+
+@numeric_strategies
+def test_an_empty_model_has_no_arrays_to_aggregate(case: Case) -> None:
+    model = ArrayRecord()
+    assert len(aggregated(case, model, [case.reply(model, node) for node in range(NODES)])) == 0
+
+
+@named_strategies
+def test_arrays_are_matched_by_name_not_by_place(case: Case) -> None:
+    model = case.model()
+    answers = honest(case, model)
+    expected = bits(aggregated(case, model, answers))
+    for places in ([1], [0, 4], range(NODES)):
+        moved = [
+            with_arrays(answer, ArrayRecord(dict(reversed(answer["arrays"].items()))))
+            if place in places
+            else answer
+            for place, answer in enumerate(answers)
+        ]
+        assert bits(aggregated(case, model, moved)) == expected
+
+
+@named_strategies
+@pytest.mark.parametrize("node", [0, NODES - 1])
+def test_arrays_that_do_not_fit_are_refused_by_name(case: Case, node: int) -> None:
+    model = case.model()
+    answers = honest(case, model)
+    arrays = answers[node]["arrays"]
+    bias = arrays["layer.bias"].numpy()
+    wrong = {
+        "layer.bias": changed(arrays, "layer.bias", bias[:1]),
+        "layer.bias'": changed(arrays, "layer.bias", bias.astype(np.float32)),
+        "extra": changed(arrays, "extra", bias),
+        "mask": ArrayRecord({n: a for n, a in arrays.items() if n != "mask"}),
+    }
+    for name, record in wrong.items():
+        given = [with_arrays(a, record) if a is answers[node] else a for a in answers]
+        with pytest.raises(InconsistentMessageReplies, match=f"node {node + 1}.*") as error:
+            aggregate(case, model, given)
+        assert name.rstrip("'") in str(error.value)
+
+
+@all_strategies
+def test_a_reply_needs_one_record_of_each_kind(case: Case) -> None:
+    model = case.model()
+    [first, *rest] = honest(case, model)
+    arrays, metrics = first["arrays"], first["metrics"]
+    for wrong in (
+        RecordDict({"metrics": metrics}),
+        RecordDict({"arrays": arrays}),
+        RecordDict({"arrays": arrays, "more": arrays, "metrics": metrics}),
+        RecordDict({"arrays": arrays, "metrics": metrics, "more": metrics}),
+    ):
+        with pytest.raises(InconsistentMessageReplies, match="Expected exactly one .* node 1"):
+            aggregate(case, model, [wrong, *rest])
+
+
+@numeric_strategies
+def test_a_nan_spreads_to_its_place_only_or_is_kept_out(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = case.model()
+    answers = honest(case, model)
+    weight = answers[0]["arrays"]["layer.weight"].numpy()
+    weight[1, 0] = np.nan
+    answers[0] = with_arrays(answers[0], changed(answers[0]["arrays"], "layer.weight", weight))
+    found = finite(aggregated(case, model, answers))
+    spoilt = found.pop("layer.weight")
+    assert all(values.all() for values in found.values())
+    if case.nan == "spreads":
+        assert (~spoilt).sum() == 1
+        assert not spoilt[1, 0]
+        if not case.turns:
+            assert "'layer.weight' of node 1" in warnings_in(caplog)
+    else:
+        assert case.nan == "kept out"
+        assert spoilt.all()
+
+
+# --- weights ---------------------------------------------------------------------------------
+
+
+@weighted_strategies
+def test_only_the_ratio_of_examples_counts(case: Case) -> None:
+    model = case.model()
+    answers = honest(case, model)
+    scaled = [
+        with_metrics(answer, **{"num-examples": 1024 * answer["metrics"]["num-examples"]})
+        for answer in answers
+    ]
+    assert bits(aggregated(case, model, scaled)) == bits(aggregated(case, model, answers))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.weighted], ids=str)
+def test_examples_do_not_count_where_nodes_are_equal(case: Case) -> None:
+    model = case.model()
+    answers = honest(case, model)
+    uneven = [
+        with_metrics(answer, **{"num-examples": 10**node}) for node, answer in enumerate(answers)
+    ]
+    assert bits(aggregated(case, model, uneven)) == bits(aggregated(case, model, answers))
+
+
+@all_strategies
+def test_uneven_nodes_give_a_finite_model(case: Case) -> None:
+    model = case.model()
+    uneven = [
+        with_metrics(answer, **{"num-examples": 10**node})
+        for node, answer in enumerate(honest(case, model))
+    ]
+    arrays = aggregated(case, model, uneven)
+    assert all(values.all() for values in finite(arrays).values())
+
+
+@weighted_strategies
+def test_nodes_without_examples_do_not_count(case: Case) -> None:
+    if case.turns:
+        return
+    model = case.model()
+    answers = honest(case, model)
+    emptied = [
+        with_metrics(a, **{"num-examples": 0}) if n < 2 else a for n, a in enumerate(answers)
+    ]
+    alone = as_replies(answers)[2:]
+    strategy = case.make()
+    ask(strategy, model)
+    expected, _ = strategy.aggregate_train(1, alone)
+    assert bits(aggregated(case, model, emptied)) == bits(expected)
+
+
+@all_strategies
+def test_a_round_without_any_examples_is_skipped_with_a_warning(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = case.model()
+    strategy = case.make()
+    answers = honest(case, model)
+    nothing = [with_metrics(answer, **{"num-examples": 0}) for answer in answers]
+    assert aggregate(case, model, nothing, strategy)[0] is None
+    assert "'num-examples' is 0 in all" in warnings_in(caplog)
+    arrays, _ = aggregate(case, model, answers, strategy)
+    assert bits(arrays) == bits(aggregated(case, model, answers))
+
+
+@all_strategies
+@pytest.mark.parametrize("weight", [-1, math.nan, math.inf])
+def test_weights_that_are_none_are_refused(case: Case, weight: float) -> None:
+    model = case.model()
+    [first, *rest] = honest(case, model)
+    with pytest.raises(InconsistentMessageReplies, match="node 1 is .*finite and not negative"):
+        aggregate(case, model, [with_metrics(first, **{"num-examples": weight}), *rest])
+
+
+# --- who answers -----------------------------------------------------------------------------
+
+
+@cohort_strategies
+def test_nodes_that_fail_or_stay_away_are_left_out(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    model = case.model()
+    answers = honest(case, model)
+    failing: list[RecordDict | Error] = list(answers)
+    failing[3] = Error(1, "out of memory")
+    strategy = case.make()
+    ask(strategy, model)
+    missing = [reply for node, reply in enumerate(as_replies(answers)) if node != 3]
+    expected, _ = strategy.aggregate_train(1, missing)
+    assert bits(aggregated(case, model, failing)) == bits(expected)
+    assert "Received 8 results and 1 failures" in caplog.text
+    assert "error in reply from node 4: out of memory" in caplog.text
+
+
+@all_strategies
+@pytest.mark.parametrize("answers", [[], [Error(1, "out of memory")]], ids=["none", "errors"])
+def test_a_round_without_results_is_skipped(case: Case, answers: list[Error]) -> None:
+    model = case.model()
+    strategy = case.make()
+    assert aggregate(case, model, answers, strategy) == (None, None)
+    good = honest(case, model)
+    arrays, _ = aggregate(case, model, good, strategy)
+    assert bits(arrays) == bits(aggregated(case, model, good))
+
+
+@all_strategies
+def test_few_replies_will_do_or_the_round_is_skipped(case: Case) -> None:
+    model = case.model()
+    for count in range(1, case.least + 1):
+        answers = honest(case, model, nodes=range(count))
+        arrays, _ = aggregate(case, model, answers)
+        assert (arrays is not None) == (count == case.least)
+
+
+@all_strategies
+def test_replies_and_what_was_sent_are_not_changed(case: Case) -> None:
+    model, config = case.model(), ConfigRecord({"lr": 0.5})
+    before = bits(model)
+    strategy = case.make()
+    messages = list(strategy.configure_train(1, model, config, FakeGrid(range(1, NODES + 1))))
+    assert config == {"lr": 0.5}
+    sent = [snapshot(message) for message in messages]
+    replies = as_replies(honest(case, model))
+    received = [snapshot(reply) for reply in replies]
+    arrays, _ = strategy.aggregate_train(1, replies)
+    assert arrays is not None
+    assert [snapshot(reply) for reply in replies] == received
+    assert [snapshot(message) for message in messages] == sent
+    assert bits(model) == before
+
+
+def snapshot(message: Message) -> list[object]:
+    return [
+        (name, bits(record) if isinstance(record, ArrayRecord) else dict(record))
+        for name, record in message.content.items()
+    ]
+
+
+@all_strategies
+def test_a_list_and_a_stream_give_the_same_bits(case: Case) -> None:
+    model = case.model()
+    answers = honest(case, model)
+    listed, list_metrics = aggregate(case, model, answers)
+    streamed, stream_metrics = aggregate(case, model, answers, wrap=iter)
+    assert bits(listed) == bits(streamed)
+    assert list_metrics == stream_metrics
+
+
+@all_strategies
+def test_aggregating_before_sending_works_or_is_refused_clearly(case: Case) -> None:
+    answers = as_replies(honest(case, case.model()))
+    if case.from_model:
+        with pytest.raises(AggregationError, match="configure_train"):
+            case.make().aggregate_train(1, answers)
+    else:
+        arrays, _ = case.make().aggregate_train(1, answers)
+        assert bits(arrays) == bits(aggregated(case, case.model(), honest(case, case.model())))
+
+
+# --- metrics ---------------------------------------------------------------------------------
+
+
+@cohort_strategies
+def test_metrics_are_those_of_the_nodes_weighted_by_examples(case: Case) -> None:
+    model = case.model()
+    answers = honest(case, model)
+    _, metrics = aggregate(case, model, answers)
+    assert metrics is not None
+    counted = [answers[node]["metrics"] for node in case.measured]
+    weights = [record["num-examples"] for record in counted]
+    accuracies = [record["accuracy"] for record in counted]
+    assert metrics["accuracy"] == pytest.approx(np.average(accuracies, weights=weights))
+    assert "num-examples" not in metrics
+
+
+@all_strategies
+def test_users_functions_aggregate_metrics(case: Case) -> None:
+    model = case.model()
+    seen: list[int] = []
+
+    def function(contents: list[RecordDict], key: str) -> MetricRecord:
+        seen.append(len(contents))
+        return MetricRecord({key: sum(content["metrics"][key] for content in contents)})
+
+    strategy = case.make(train_metrics_aggr_fn=function, evaluate_metrics_aggr_fn=function)
+    answers = honest(case, model)
+    total = sum(answer["metrics"]["num-examples"] for answer in answers)
+    _, metrics = aggregate(case, model, answers, strategy)
+    assert metrics == {"num-examples": total}
+    only_metrics = [RecordDict({"metrics": answer["metrics"]}) for answer in answers]
+    assert strategy.aggregate_evaluate(1, as_replies(only_metrics)) == {"num-examples": total}
+    assert seen == [len(answers)] * 2
+
+
+@all_strategies
+def test_evaluation_is_the_weighted_mean(case: Case) -> None:
+    strategy = case.make()
+    records = [MetricRecord({"num-examples": n, "loss": n / 4}) for n in (1, 3)]
+    answers = [reply(n, RecordDict({"m": r}), "evaluate") for n, r in enumerate(records, 1)]
+    assert strategy.aggregate_evaluate(1, [*answers, reply(3, Error(1, "x"), "evaluate")]) == {
+        "loss": 0.625
+    }
+    assert strategy.aggregate_evaluate(1, []) is None
