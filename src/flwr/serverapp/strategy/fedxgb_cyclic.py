@@ -1,18 +1,16 @@
 """XGBoost in turns: one node a round."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from logging import INFO
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.log import log
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.fedavg import FedAvg
 from flwr.serverapp.strategy.metrics import MetricsFunction
-from flwr.serverapp.strategy.reducers import reduce_replies
-from flwr.serverapp.strategy.replies import ReplyReader, Update
+from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.sampling import wait_for_nodes
-from flwr.serverapp.strategy.strategy import reads_once
 
 
 class LastArrays:
@@ -114,24 +112,6 @@ class FedXgbCyclic(FedAvg):
         node_ids = self._turn("configure_train", server_round, self.min_train_nodes, grid)
         return self._messages("train", server_round, node_ids, arrays, config)
 
-    @reads_once
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the node's model as it is, and its metrics.
-
-        Raises
-        ------
-        InconsistentMessageReplies
-            If the reply lacks a record or its weight.
-        """
-        name = "aggregate_train"
-        reader = ReplyReader(name, self.weighted_by_key, with_arrays=True)
-        arrays = LastArrays()
-        metrics = self._metrics_reducer(name, self.train_metrics_aggr_fn)
-        reduce_replies(replies, reader, [arrays, metrics])
-        return (arrays.finish(), metrics.finish()) if reader.has_weight() else (None, None)
-
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
@@ -140,6 +120,18 @@ class FedXgbCyclic(FedAvg):
             return []
         node_ids = self._turn("configure_evaluate", server_round, self.min_evaluate_nodes, grid)
         return self._messages("evaluate", server_round, node_ids, arrays, config)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the rounds to come depend on: the order of the nodes, too."""
+        return {**super().state_dict(), "node_order": list(self.registered_nodes)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave."""
+        super().load_state_dict(state)
+        self.registered_nodes = {node: place for place, node in enumerate(state["node_order"])}
+
+    def _array_reducer(self, phase: str, together: int) -> LastArrays:
+        return LastArrays()
 
     def _turn(self, phase: str, server_round: int, min_nodes: int, grid: Grid) -> list[int]:
         nodes = wait_for_nodes(grid, max(self.min_available_nodes, min_nodes))

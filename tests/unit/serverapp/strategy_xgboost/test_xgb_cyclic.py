@@ -38,6 +38,16 @@ def test_nodes_that_come_later_come_after_the_others() -> None:
     assert [asked(strategy, "train", r, grid) for r in range(10, 13)] == [[8], [1], [2]]
 
 
+def test_the_order_of_nodes_is_part_of_the_state() -> None:
+    strategy, grid = FedXgbCyclic(), FakeGrid({9, 8})
+    asked(strategy, "train", 1, grid)
+    grid.node_ids |= {1, 2}
+    asked(strategy, "train", 2, grid)
+    resumed = FedXgbCyclic()
+    resumed.load_state_dict(strategy.state_dict())
+    assert [asked(resumed, "train", r, grid) for r in range(3, 7)] == [[1], [2], [8], [9]]
+
+
 def test_the_order_of_a_simulation_is_that_of_its_partitions() -> None:
     strategy, nodes = FedXgbCyclic(), NodeIds(1_000_000)
     grid = FakeGrid(())
