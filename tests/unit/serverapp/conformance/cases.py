@@ -141,9 +141,41 @@ def _moved(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return (values.astype(np.float64) + steps).astype(values.dtype)
 
 
-CASES = [
+ROBUST: Mapping[str, Any] = {"weighted": False, "streams": False}
+KRUM: Mapping[str, Any] = {"num_malicious_nodes": 1}
+OPTIMISER: Mapping[str, Any] = {"title": "FedOpt settings", "from_model": True, "state": 3}
+PRIVATE: Mapping[str, Any] = {"wraps": True, "title": "DP settings", "nan": "kept out"}
+FIXED = {"noise_multiplier": 0.0, "clipping_norm": 1e6, "num_sampled_clients": NODES}
+ADAPTIVE = {"noise_multiplier": 0.0, "initial_clipping_norm": 1e6, "num_sampled_clients": NODES}
+MOMENTUM = {"server_learning_rate": 0.5, "server_momentum": 0.9}
+
+TABLE = [
     Case("FedAvg"),
+    Case("FedProx", {"proximal_mu": 0.1}, title="FedProx settings"),
+    Case("FedAvgM", MOMENTUM, title="FedAvgM settings", from_model=True, state=2),
+    Case("FedAdagrad", **OPTIMISER),
+    Case("FedAdam", **OPTIMISER),
+    Case("FedYogi", **OPTIMISER),
+    Case(
+        "QFedAvg",
+        {"client_learning_rate": 0.1},
+        title="q-FedAvg settings",
+        weighted=False,
+        from_model=True,
+        state=1,
+    ),
+    Case("FedMedian", **ROBUST),
+    Case("FedTrimmedAvg", title="FedTrimmedAvg settings", **ROBUST),
+    Case("Krum", KRUM, title="Krum settings", nan="kept out", **ROBUST),
+    Case("MultiKrum", {**KRUM, "num_nodes_to_select": 3}, title="MultiKrum settings",
+         nan="kept out", streams=False),
+    Case("Bulyan", KRUM, title="Bulyan settings", nan="kept out", least=7, **ROBUST),
     Case("FedXgbBagging", weighted=False, trees=True, from_model=True),
     Case("FedXgbCyclic", turns=True),
-]
+    Case("DifferentialPrivacyServerSideFixedClipping", FIXED, from_model=True, state=1, **PRIVATE),
+    Case("DifferentialPrivacyServerSideAdaptiveClipping", ADAPTIVE, from_model=True, state=1, **PRIVATE),
+    Case("DifferentialPrivacyClientSideFixedClipping", FIXED, **PRIVATE),
+    Case("DifferentialPrivacyClientSideAdaptiveClipping", ADAPTIVE, **PRIVATE),
+]  # fmt: skip
+CASES = [case for case in TABLE if hasattr(strategies, case.name)]
 NUMERIC = [case for case in CASES if not case.trees]
