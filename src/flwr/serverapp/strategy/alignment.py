@@ -39,14 +39,38 @@ class Alignment:
         AggregationError
             If an array is of a kind that no number can be read from.
         """
+        opened = self.opened(update)
+        if isinstance(opened, np.ndarray):
+            return opened
+        buffer = np.empty(self.layout.nbytes, np.uint8)
+        for target, source in zip(self.layout.views(buffer), opened, strict=True):
+            target[...] = source
+        return buffer
+
+    def opened(self, update: Update) -> np.ndarray | list[np.ndarray]:
+        """Return a reply's arrays without copying them.
+
+        Returns
+        -------
+        np.ndarray or list[np.ndarray]
+            The same bytes as from `buffer_of`, if they lie in the common layout; else the arrays
+            in the layout's order, in their own memory and byte order.
+
+        Raises
+        ------
+        InconsistentMessageReplies
+            As for `buffer_of`.
+        AggregationError
+            As for `buffer_of`.
+        """
         buffer = memory.packed(update.arrays)
         layout = memory.layout_of(update.arrays)
         if self._first_node is None:
             self._first_node = update.node_id
             self.layout = Layout.of(layout.names, _decoded(update)) if layout.has_raw else layout
-        return buffer if layout is self.layout else self._rearranged(update)
+        return buffer if layout is self.layout else self._in_order(update)
 
-    def _rearranged(self, update: Update) -> np.ndarray:
+    def _in_order(self, update: Update) -> list[np.ndarray]:
         layout = self.layout
         arrays = dict(zip(update.arrays, _decoded(update), strict=True))
         check_names(
@@ -54,13 +78,12 @@ class Alignment:
             (update.node_id, arrays),
             (self._first_node, layout.index),
         )
-        buffer = np.empty(layout.nbytes, np.uint8)
-        for name, target in zip(layout.names, layout.views(buffer), strict=True):
-            source = arrays[name]
-            self._check(update, name, "shape", source.shape, target.shape)
-            self._check(update, name, "dtype", _native(source.dtype), _native(target.dtype))
-            target[...] = source
-        return buffer
+        for entry in layout.entries:
+            array = arrays[entry.name]
+            self._check(update, entry.name, "shape", array.shape, entry.shape)
+            dtype = memory.dtype_of(entry.dtype)
+            self._check(update, entry.name, "dtype", _native(array.dtype), _native(dtype))
+        return [arrays[name] for name in layout.names]
 
     def _check(self, update: Update, name: str, what: str, found: object, first: object) -> None:
         if found != first:

@@ -57,12 +57,8 @@ class WeightedSum:
     def __init__(self, layout: Layout) -> None:
         self.count = 0
         self._scale = Scale()
-        self._parts = [_part(layout, run) for run in layout.runs if run.count]
-        self._buffer = memory.allocate(layout.nbytes)
-        end = 0
-        for run in layout.runs:  # what lies between runs of different dtypes is sent too
-            self._buffer[end : run.start] = 0
-            end = run.start + run.count * memory.dtype_of(run.dtype).itemsize
+        self._parts = [part_of(layout, run) for run in layout.runs if run.count]
+        self._buffer = allocate_model(layout)
         self._totals = [part.totals(self._buffer) for part in self._parts]
         longest = max((total.size for total in self._totals), default=0)
         self._scratch = {
@@ -148,7 +144,7 @@ class WeightedSum:
                 block = total[low : low + BLOCK]
                 np.divide(block, self._scale.weight, out=block)
                 if part.dtype != part.total:
-                    target[low : low + BLOCK] = _as_values(block, part.dtype)
+                    target[low : low + BLOCK] = as_values(block, part.dtype)
         return self._buffer
 
 
@@ -175,7 +171,18 @@ def _has_nan(block: np.ndarray) -> bool:
     return math.isnan(np.maximum.reduce(block))  # a NaN wins
 
 
-def _as_values(means: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def allocate_model(layout: Layout) -> np.ndarray:
+    """Return memory for the bytes of a model, zero where no values belong: those are sent too."""
+    buffer = memory.allocate(layout.nbytes)
+    end = 0
+    for run in layout.runs:
+        buffer[end : run.start] = 0
+        end = run.start + run.count * memory.dtype_of(run.dtype).itemsize
+    return buffer
+
+
+def as_values(means: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return means as values of a dtype: whole numbers rounded half to even, bools from 0.5 on."""
     values: np.ndarray = means
     if dtype.kind == "b":
         values = means >= 0.5
@@ -188,12 +195,19 @@ def _as_values(means: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return values
 
 
-def _part(layout: Layout, run: Run) -> Part:
+def part_of(layout: Layout, run: Run) -> Part:
+    """Return the values of a run that is not empty; complex ones count as pairs of floats.
+
+    Raises
+    ------
+    AggregationError
+        If they have no mean.
+    """
     dtype = memory.dtype_of(run.dtype)
     stop = run.start + run.count * dtype.itemsize
     if dtype.kind == "c":
         dtype = np.empty(0, dtype).real.dtype
-    total = _total_dtype(dtype)
+    total = total_dtype(dtype)
     if total is None:
         raise AggregationError(
             f"Array '{layout.entries[run.first].name}' has dtype {run.dtype}: its values have "
@@ -202,7 +216,8 @@ def _part(layout: Layout, run: Run) -> Part:
     return Part(run.start, stop, dtype, total)
 
 
-def _total_dtype(dtype: np.dtype) -> np.dtype | None:
+def total_dtype(dtype: np.dtype) -> np.dtype | None:
+    """Return the dtype in which values of a dtype are summed; ``None`` if they are no numbers."""
     if dtype.kind in "biu":
         return np.dtype(np.float64)
     if dtype.kind == "f" and dtype.itemsize >= 4:
