@@ -1,6 +1,8 @@
 """How the documentation is built; warnings are errors (`make docs`)."""
 
 import importlib
+import re
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -48,6 +50,15 @@ def warn_of_undocumented_names(_: Sphinx, env: BuildEnvironment) -> None:
                 logging.getLogger(__name__).warning("%s.%s is in no page of api/", path, name)
 
 
+def number_references(
+    _app: Sphinx, _what: str, _name: str, _o: Any, _p: Any, lines: list[str]
+) -> None:
+    """Show a docstring's references as a plain list: their targets would clash within a page."""
+    for index, line in enumerate(lines):
+        lines[index] = re.sub(r"\[(\d+)\]_", r"[\1]", re.sub(r"^\.\. \[(\d+)\] ", r"\1. ", line))
+
+
 def setup(app: Sphinx) -> None:
-    """Register the check."""
+    """Register the functions above."""
+    app.connect("autodoc-process-docstring", number_references)
     app.connect("env-check-consistency", warn_of_undocumented_names)
