@@ -71,28 +71,20 @@ def clipping_scale(norm: float, bound: float) -> float:
 
 
 @_quiet
-def write_update(target: Vector, pair: Pair, scale: float, noise: Vector | None = None) -> None:
-    """Set one block to ``old + scale * (new - old) + noise``, rounded to its dtype once.
+def scaled_change(new: Vector, old: Vector, scale: float) -> Vector:
+    """Return ``scale * (new - old)`` of one block, in float64.
 
-    Parameters
-    ----------
-    target : np.ndarray
-        Written to.
-    pair : tuple[np.ndarray, np.ndarray]
-        The same block of the new and of the old model; with a scale of 0 the new one is not read.
-    scale : float
-        From `clipping_scale`.
-    noise : np.ndarray, optional
-        float64, one value a coordinate.
+    With a scale of 0 the new values, which may not be finite, are not read.
     """
-    new, old = pair
     if scale == 0.0:
-        change = np.zeros(old.shape, np.float64)
-    else:
-        change = np.subtract(new, old, dtype=np.float64)
-        np.multiply(change, scale, out=change)
-    if noise is not None:
-        np.add(change, noise, out=change)
+        return np.zeros(old.shape, np.float64)
+    change: Vector = np.subtract(new, old, dtype=np.float64)
+    return change if scale == 1.0 else np.multiply(change, scale, out=change)
+
+
+@_quiet
+def apply_change(target: Vector, old: Vector, change: Vector) -> None:
+    """Set one block to ``old + change``, rounded to its dtype once; ``change`` is used up."""
     target[...] = np.add(old, change, out=change)
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from flwr.privacy.clipping import (
     BLOCK,
+    apply_change,
     blocks,
     clipping_scale,
     is_floating,
+    scaled_change,
     update_norm,
-    write_update,
 )
 
 
@@ -47,8 +48,8 @@ def test_every_floating_dtype_is_read_in_float64(dtype: str) -> None:
     new, old = np.full(100_000, 2, kind), np.full(100_000, 1.5, kind)
     assert update_norm([(new, old)]) == pytest.approx(0.5 * math.sqrt(100_000))
     target = np.empty_like(new)
-    for target_block, *pair in blocks(target, new, old):
-        write_update(target_block, (pair[0], pair[1]), 0.5)
+    for target_block, new_block, old_block in blocks(target, new, old):
+        apply_change(target_block, old_block, scaled_change(new_block, old_block, 0.5))
     np.testing.assert_array_equal(target, np.full(100_000, 1.75, kind))
 
 
@@ -70,9 +71,8 @@ def test_scale_is_the_bound_over_the_norm_but_1_at_most(norm: float, scale: floa
 
 
 def test_a_scale_of_0_does_not_read_the_new_values() -> None:
-    target = np.empty(2)
-    write_update(target, (np.array([np.nan, np.inf]), np.array([1.0, 2.0])), 0.0)
-    np.testing.assert_array_equal(target, [1.0, 2.0])
+    change = scaled_change(np.array([np.nan, np.inf]), np.array([1.0, 2.0]), 0.0)
+    np.testing.assert_array_equal(change, [0.0, 0.0])
 
 
 def test_norms_of_large_float32_values_do_not_overflow() -> None:
@@ -80,9 +80,7 @@ def test_norms_of_large_float32_values_do_not_overflow() -> None:
     assert update_norm([(new, -new)]) == pytest.approx(1.2e39, rel=1e-6)
 
 
-def test_noise_is_added_before_the_one_rounding() -> None:
+def test_a_change_is_rounded_once() -> None:
     target = np.empty(1, np.float16)
-    write_update(target, (np.ones(1, np.float16), np.ones(1, np.float16)), 1.0, np.array([1e-9]))
-    assert target[0] == 1
-    write_update(target, (np.zeros(1, np.float16), np.ones(1, np.float16)), 1.0, np.array([1e-7]))
+    apply_change(target, np.ones(1, np.float16), np.array([-1.0 + 1e-7]))
     assert target[0] == np.float16(1e-7)
