@@ -173,7 +173,8 @@ TABLE = [
     Case("FedXgbBagging", weighted=False, trees=True, from_model=True),
     Case("FedXgbCyclic", turns=True),
     Case("DifferentialPrivacyServerSideFixedClipping", FIXED, from_model=True, state=1, **PRIVATE),
-    Case("DifferentialPrivacyServerSideAdaptiveClipping", ADAPTIVE, from_model=True, state=1, **PRIVATE),
+    Case("DifferentialPrivacyServerSideAdaptiveClipping", ADAPTIVE, from_model=True, state=1,
+         **PRIVATE),
     Case("DifferentialPrivacyClientSideFixedClipping", FIXED, **PRIVATE),
     Case("DifferentialPrivacyClientSideAdaptiveClipping", ADAPTIVE, **PRIVATE),
 ]  # fmt: skip

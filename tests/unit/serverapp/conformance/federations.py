@@ -79,6 +79,11 @@ def honest(
     ]
 
 
+def alike(case: Case, arrays: ArrayRecord) -> list[RecordDict]:
+    """What all nodes answer if none of them changes a model, and none counts more than others."""
+    return [case.reply(arrays, node, examples=1, train_loss=0.5) for node in range(NODES)]
+
+
 def as_replies(answers: Iterable[RecordDict | Error]) -> list[Message]:
     """Replies of the nodes 1, 2, ..., as a grid hands them out."""
     return [reply(node, answer) for node, answer in enumerate(answers, start=1)]
