@@ -13,7 +13,7 @@ import numpy as np
 Vector = np.ndarray[Any, Any]  # any shape; blocks are cut from it in C order
 Pair = tuple[Vector, Vector]  # the same array in the new and in the old model
 
-BLOCK = 1 << 15  # values; 256 KiB of float64 stay in a core's cache
+BLOCK = 1 << 14  # values; 128 KiB of float64 stay in a core's cache
 
 _quiet = np.errstate(all="ignore")  # what is not finite is found in the norm
 
@@ -24,6 +24,16 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
     Complex numbers count as pairs of floats.
     """
     return dtype.kind in "fc" or dtype.name.startswith(("bfloat", "float"))
+
+
+def same_kind(new: np.dtype[Any], old: np.dtype[Any]) -> bool:
+    """Whether what changed between values of two dtypes is an update, or what did not, the same.
+
+    Floats may be of different precision; all else must be equal.
+    """
+    if is_floating(new):
+        return is_floating(old) and (new.kind == "c") == (old.kind == "c")
+    return new == old
 
 
 def blocks(*arrays: Vector) -> Iterator[tuple[Vector, ...]]:

@@ -12,6 +12,7 @@ from flwr.privacy.clipping import (
     blocks,
     clipping_scale,
     is_floating,
+    same_kind,
     scaled_change,
     update_norm,
 )
@@ -56,6 +57,24 @@ def test_every_floating_dtype_is_read_in_float64(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "<U3", "datetime64[s]"])
 def test_what_is_no_float_has_no_part_in_an_update(dtype: str) -> None:
     assert not is_floating(np.dtype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "same"),
+    [
+        ("float32", "float64", True),
+        ("float16", ml_dtypes.bfloat16, True),
+        ("complex64", "complex128", True),
+        ("complex64", "float32", False),
+        ("float32", "complex64", False),
+        ("float32", "int32", False),
+        ("int32", "float32", False),
+        ("int32", "int64", False),
+        ("int64", "int64", True),
+    ],
+)
+def test_updates_are_between_values_of_one_kind(new: str, old: str, same: bool) -> None:
+    assert same_kind(np.dtype(new), np.dtype(old)) is same
 
 
 def test_both_parts_of_a_complex_number_count() -> None:

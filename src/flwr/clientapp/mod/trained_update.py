@@ -15,6 +15,7 @@ from flwr.privacy.clipping import (
     blocks,
     clipping_scale,
     is_floating,
+    same_kind,
     scaled_change,
     update_norm,
 )
@@ -166,15 +167,9 @@ def _matched(
         )
     old = [by_name[name] for name in arrays]
     for name, a, b in zip(arrays, new, old, strict=True):
-        if a.shape != b.shape or not _same_kind(a.dtype, b.dtype):
+        if a.shape != b.shape or not same_kind(a.dtype, b.dtype):
             _refuse_array(mod, name, a, b)
     return old
-
-
-def _same_kind(new: np.dtype, old: np.dtype) -> bool:
-    if is_floating(new):
-        return is_floating(old) and (new.kind == "c") == (old.kind == "c")
-    return new == old
 
 
 def _refuse_array(mod: str, name: str, new: np.ndarray, old: np.ndarray) -> NoReturn:

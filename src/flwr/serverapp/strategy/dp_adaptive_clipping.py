@@ -1,0 +1,243 @@
+"""Central differential privacy with a clipping bound that adapts."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from flwr.app import Message, MetricRecord, RecordDict
+from flwr.privacy.accounting import PrivacyAccountant
+from flwr.privacy.adaptive import clipped_share, next_bound, split_noise
+from flwr.privacy.noise import GaussianNoise
+from flwr.serverapp.exception import AggregationError
+from flwr.serverapp.strategy.clipped_mean import ClippedMean
+from flwr.serverapp.strategy.dp_wrapper import PrivacyWrapper
+from flwr.serverapp.strategy.strategy import Strategy
+
+KEY_NORM_BIT = "norm_bit"
+
+
+class _AdaptiveClipping(PrivacyWrapper):
+    _clipped_line: ClassVar[str] = (
+        "aggregate_train: arrays in `ArrayRecord` are clipped by value: %.4f."
+    )
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        noise_multiplier: float,
+        num_sampled_clients: int,
+        initial_clipping_norm: float,
+        target_clipped_quantile: float,
+        clip_norm_lr: float,
+        clipped_count_stddev: float | None,
+        *,
+        accountant: PrivacyAccountant | None,
+        reclip: bool,
+    ) -> None:
+        if not 0 < initial_clipping_norm < math.inf:
+            raise ValueError("The initial clipping norm should be a positive value.")
+        if not 0 <= target_clipped_quantile <= 1:
+            raise ValueError("The target clipped quantile must be in [0, 1].")
+        if not 0 < clip_norm_lr < math.inf:
+            raise ValueError("The learning rate must be positive.")
+        if clipped_count_stddev is not None and not 0 <= clipped_count_stddev < math.inf:
+            raise ValueError("The `clipped_count_stddev` must be non-negative.")
+        super().__init__(
+            strategy,
+            noise_multiplier,
+            initial_clipping_norm,
+            num_sampled_clients,
+            accountant=accountant,
+            reclip=reclip,
+        )
+        self.target_clipped_quantile = target_clipped_quantile
+        self.clip_norm_lr = clip_norm_lr
+        # the event keeps the multiplier that was given: both parts together cost that
+        self.clipped_count_stddev, self.noise_multiplier = split_noise(
+            noise_multiplier, num_sampled_clients, clipped_count_stddev
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the rounds to come depend on, the bound among it."""
+        return {**super().state_dict(), "clipping_norm": self.clipping_norm}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave; see :meth:`Strategy.load_state_dict`."""
+        super().load_state_dict(state)
+        self.clipping_norm = float(state["clipping_norm"])
+
+    def _settings(self) -> list[str]:
+        return [
+            f"Noise multiplier: {self.noise_multiplier}",
+            f"Clipping norm: {self.clipping_norm}",
+            f"Target clipped quantile: {self.target_clipped_quantile}",
+            f"Clip norm learning rate: {self.clip_norm_lr}",
+        ]
+
+    def _note_release(self, mean: ClippedMean) -> None:
+        super()._note_release(mean)
+        share = self._share(self._clipped(mean), mean.replies)
+        self.clipping_norm = next_bound(
+            self.clipping_norm, share, self.target_clipped_quantile, self.clip_norm_lr
+        )
+
+    def _clipped(self, mean: ClippedMean) -> int:
+        """Return how many updates were clipped."""
+        return mean.clipped
+
+    def _share(self, clipped: int, replies: int) -> float:
+        if not self.clipped_count_stddev:
+            return clipped / replies
+        noise = np.zeros(1)
+        GaussianNoise(self.clipped_count_stddev).add_to(noise)
+        return clipped_share(clipped, replies, self.num_sampled_clients, float(noise[0]))
+
+
+class DifferentialPrivacyServerSideAdaptiveClipping(_AdaptiveClipping):
+    """Clips the nodes' updates on the server to a bound that follows their norms, and noises.
+
+    As :class:`DifferentialPrivacyServerSideFixedClipping`; after each round the bound becomes
+    ``C exp(lr (share - target))``, where ``share`` is the noised share of updates that were
+    clipped [1]_ (the paper counts those that were not; its ``gamma`` is ``1 - target``). The noise
+    is scaled with the bound that clipped. Part of the noise multiplier ``z`` goes to the count:
+    the model gets ``(z^-2 - (2 sigma_b)^-2)^(-1/2)``, and both together cost one release with
+    ``z``.
+
+    Parameters
+    ----------
+    strategy, noise_multiplier, num_sampled_clients, accountant
+        As for :class:`DifferentialPrivacyServerSideFixedClipping`.
+    initial_clipping_norm : float, default 0.1
+        The first ``C``.
+    target_clipped_quantile : float, default 0.5
+        The share of updates that should be clipped, from 0 to 1.
+    clip_norm_lr : float, default 0.2
+        ``lr``.
+    clipped_count_stddev : float, optional
+        ``sigma_b``; by default a twentieth of ``num_sampled_clients``. More than half of ``z``.
+
+    Attributes
+    ----------
+    clipping_norm : float
+        The bound of the next round.
+    noise_multiplier : float
+        What is left of ``z`` for the model.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, the strategy is of another kind, or the accountant does not fit.
+
+    References
+    ----------
+    .. [1] Andrew et al., Differentially Private Learning with Adaptive Clipping,
+       https://arxiv.org/abs/1905.03871
+    """
+
+    _server_side: ClassVar[bool] = True
+    _title: ClassVar[str] = "Server-Side Adaptive Clipping"
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        noise_multiplier: float,
+        num_sampled_clients: int,
+        initial_clipping_norm: float = 0.1,
+        target_clipped_quantile: float = 0.5,
+        clip_norm_lr: float = 0.2,
+        clipped_count_stddev: float | None = None,
+        *,
+        accountant: PrivacyAccountant | None = None,
+    ) -> None:
+        super().__init__(
+            strategy,
+            noise_multiplier,
+            num_sampled_clients,
+            initial_clipping_norm,
+            target_clipped_quantile,
+            clip_norm_lr,
+            clipped_count_stddev,
+            accountant=accountant,
+            reclip=False,
+        )
+
+
+class DifferentialPrivacyClientSideAdaptiveClipping(_AdaptiveClipping):
+    """Noises the mean of updates that the nodes clipped to a bound that follows their norms.
+
+    As :class:`DifferentialPrivacyServerSideAdaptiveClipping`, but the clipping is done by
+    ``adaptiveclipping_mod``, which every ClientApp must have among its mods. The bound is sent to
+    it as ``clipping_norm`` in the configuration, and it tells in the metric ``norm_bit`` whether an
+    update was clipped; the bit is taken out before metrics are aggregated.
+
+    Parameters
+    ----------
+    strategy, noise_multiplier, num_sampled_clients, accountant
+        As for :class:`DifferentialPrivacyServerSideFixedClipping`.
+    initial_clipping_norm, target_clipped_quantile, clip_norm_lr, clipped_count_stddev
+        As for :class:`DifferentialPrivacyServerSideAdaptiveClipping`.
+    reclip : bool, default False
+        As for :class:`DifferentialPrivacyClientSideFixedClipping`.
+    """
+
+    _server_side: ClassVar[bool] = False
+    _title: ClassVar[str] = "Client-Side Adaptive Clipping"
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        noise_multiplier: float,
+        num_sampled_clients: int,
+        initial_clipping_norm: float = 0.1,
+        target_clipped_quantile: float = 0.5,
+        clip_norm_lr: float = 0.2,
+        clipped_count_stddev: float | None = None,
+        *,
+        accountant: PrivacyAccountant | None = None,
+        reclip: bool = False,
+    ) -> None:
+        super().__init__(
+            strategy,
+            noise_multiplier,
+            num_sampled_clients,
+            initial_clipping_norm,
+            target_clipped_quantile,
+            clip_norm_lr,
+            clipped_count_stddev,
+            accountant=accountant,
+            reclip=reclip,
+        )
+        self._bits = 0
+
+    def _received(self, replies: Iterable[Message]) -> Iterable[Message]:
+        self._bits = 0
+        taken = map(self._without_bit, replies)  # holds none of them, unlike a generator
+        return list(taken) if isinstance(replies, list) else taken
+
+    def _without_bit(self, reply: Message) -> Message:
+        """Count a reply's bit and return the reply without it."""
+        if reply.has_error():
+            return reply
+        node_id = reply.metadata.src_node_id
+        content = RecordDict(reply.content)
+        bit: object = None
+        for name, record in reply.content.items():
+            if isinstance(record, MetricRecord) and KEY_NORM_BIT in record:
+                bit = record[KEY_NORM_BIT]
+                content[name] = MetricRecord(
+                    {key: value for key, value in record.items() if key != KEY_NORM_BIT}
+                )
+        if bit is None:
+            raise AggregationError(
+                f"'{KEY_NORM_BIT}' is not among the metrics of node {node_id}: put "
+                "`adaptiveclipping_mod` among the mods of the ClientApp."
+            )
+        if bit not in (0, 1):
+            raise AggregationError(f"'{KEY_NORM_BIT}' of node {node_id} is {bit!r}, not 0 or 1.")
+        self._bits += bit == 1
+        return Message(metadata=reply.metadata, content=content)
+
+    def _clipped(self, _: ClippedMean) -> int:
+        return self._bits
