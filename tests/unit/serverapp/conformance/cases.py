@@ -54,8 +54,12 @@ class Case:
         Models are XGBoost's.
     from_model : bool
         The rule starts from the model that was sent out: aggregating without one is an error.
-    measured : tuple[int, ...]
-        The nodes whose metrics count, of `honest` ones.
+    selects : int
+        Nodes whose models and metrics count, of all that are asked.
+    orders : bool
+        The rule puts values in order, which complex numbers have none of.
+    orders : bool
+        Values are put in order, which complex numbers do not have.
     streams : bool
         Replies are read one by one, and none is kept.
     title : str
@@ -76,7 +80,8 @@ class Case:
     streams: bool = True
     title: str = ""
     state: int = 0
-    measured: tuple[int, ...] = tuple(range(NODES))
+    selects: int = NODES
+    orders: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -164,12 +169,13 @@ TABLE = [
         from_model=True,
         state=1,
     ),
-    Case("FedMedian", **ROBUST),
-    Case("FedTrimmedAvg", title="FedTrimmedAvg settings", **ROBUST),
-    Case("Krum", KRUM, title="Krum settings", nan="kept out", **ROBUST),
+    Case("FedMedian", orders=True, **ROBUST),
+    Case("FedTrimmedAvg", title="FedTrimmedAvg settings", nan="kept out", orders=True, **ROBUST),
+    Case("Krum", KRUM, title="Krum settings", nan="kept out", selects=1, **ROBUST),
     Case("MultiKrum", {**KRUM, "num_nodes_to_select": 3}, title="MultiKrum settings",
-         nan="kept out", streams=False),
-    Case("Bulyan", KRUM, title="Bulyan settings", nan="kept out", least=7, **ROBUST),
+         nan="kept out", selects=3, streams=False),
+    Case("Bulyan", KRUM, title="Bulyan settings", nan="kept out", least=7, selects=7, orders=True,
+         **ROBUST),
     Case("FedXgbBagging", weighted=False, trees=True, from_model=True),
     Case("FedXgbCyclic", turns=True),
     Case("DifferentialPrivacyServerSideFixedClipping", FIXED, from_model=True, state=1, **PRIVATE),

@@ -53,7 +53,11 @@ def test_a_model_that_no_node_changes_stays_bit_for_bit(
     values = (np.arange(math.prod(shape)).reshape(shape) % 5).astype(np.dtype(dtype))
     values = np.asarray(values)
     model = ArrayRecord({"other": Array(np.ones(2, np.float32)), "values": Array(values)})
-    assert bits(aggregated(case, model, alike(case, model))) == bits(model)
+    if case.orders and values.dtype.kind == "c" and values.size:
+        with pytest.raises(AggregationError, match="'values' has dtype complex64.* no order"):
+            aggregated(case, model, alike(case, model))
+    else:
+        assert bits(aggregated(case, model, alike(case, model))) == bits(model)
 
 
 @all_strategies
@@ -307,13 +311,20 @@ def test_aggregating_before_sending_works_or_is_refused_clearly(case: Case) -> N
 # --- metrics ---------------------------------------------------------------------------------
 
 
-@cohort_strategies
-def test_metrics_are_those_of_the_nodes_weighted_by_examples(case: Case) -> None:
+@all_strategies
+def test_metrics_are_weighted_by_the_examples_of_the_nodes_that_count(case: Case) -> None:
     model = case.model()
     answers = honest(case, model)
+    counted: list[MetricRecord] = []
+
+    def note(contents: list[RecordDict], key: str) -> MetricRecord:
+        counted.extend(content["metrics"] for content in contents)
+        return MetricRecord({key: len(contents)})
+
+    _, own = aggregate(case, model, answers, case.make(train_metrics_aggr_fn=note))
+    assert own == {"num-examples": 1 if case.turns else case.selects}
     _, metrics = aggregate(case, model, answers)
     assert metrics is not None
-    counted = [answers[node]["metrics"] for node in case.measured]
     weights = [record["num-examples"] for record in counted]
     accuracies = [record["accuracy"] for record in counted]
     assert metrics["accuracy"] == pytest.approx(np.average(accuracies, weights=weights))
@@ -321,22 +332,13 @@ def test_metrics_are_those_of_the_nodes_weighted_by_examples(case: Case) -> None
 
 
 @all_strategies
-def test_users_functions_aggregate_metrics(case: Case) -> None:
-    model = case.model()
-    seen: list[int] = []
-
-    def function(contents: list[RecordDict], key: str) -> MetricRecord:
-        seen.append(len(contents))
+def test_users_functions_aggregate_metrics_of_evaluation(case: Case) -> None:
+    def total(contents: list[RecordDict], key: str) -> MetricRecord:
         return MetricRecord({key: sum(content["metrics"][key] for content in contents)})
 
-    strategy = case.make(train_metrics_aggr_fn=function, evaluate_metrics_aggr_fn=function)
-    answers = honest(case, model)
-    total = sum(answer["metrics"]["num-examples"] for answer in answers)
-    _, metrics = aggregate(case, model, answers, strategy)
-    assert metrics == {"num-examples": total}
-    only_metrics = [RecordDict({"metrics": answer["metrics"]}) for answer in answers]
-    assert strategy.aggregate_evaluate(1, as_replies(only_metrics)) == {"num-examples": total}
-    assert seen == [len(answers)] * 2
+    strategy = case.make(evaluate_metrics_aggr_fn=total)
+    answers = [RecordDict({"metrics": MetricRecord({"num-examples": n})}) for n in (3, 4)]
+    assert strategy.aggregate_evaluate(1, as_replies(answers)) == {"num-examples": 7}
 
 
 @all_strategies
