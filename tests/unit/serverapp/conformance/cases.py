@@ -58,8 +58,6 @@ class Case:
         Nodes whose models and metrics count, of all that are asked.
     orders : bool
         The rule puts values in order, which complex numbers have none of.
-    orders : bool
-        Values are put in order, which complex numbers do not have.
     streams : bool
         Replies are read one by one, and none is kept.
     title : str
