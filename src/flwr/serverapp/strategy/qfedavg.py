@@ -8,23 +8,24 @@ from typing import ClassVar, Self
 import numpy as np
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, memory
+from flwr.app.layout import Layout
 from flwr.log import log
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from flwr.serverapp.grid import Grid
+from flwr.serverapp.strategy.alignment import Alignment
 from flwr.serverapp.strategy.fedavg import FedAvg
 from flwr.serverapp.strategy.metrics import MetricsFunction
 from flwr.serverapp.strategy.reducers import ArrayMean
 from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.serversteps import (
-    Arrays,
     Momentum,
     by_name,
     check_range,
-    float_pairs,
     misfit,
+    no_model,
     take_step,
 )
-from flwr.serverapp.strategy.sums import BLOCK
+from flwr.serverapp.strategy.sums import BLOCK, part_of
 
 SMALLEST_LOSS = 1e-10  # is added to each loss: a loss of 0 has no power below 0
 
@@ -41,7 +42,7 @@ class FairMean:
     ----------
     mean : ArrayMean
         Sums the models.
-    model : Mapping[str, np.ndarray]
+    model : ArrayRecord
         ``w``, the model that was sent out.
     q, client_learning_rate : float
         ``q`` and ``lr``.
@@ -54,7 +55,7 @@ class FairMean:
     def __init__(
         self,
         mean: ArrayMean,
-        model: Arrays,
+        model: ArrayRecord,
         q: float,
         client_learning_rate: float,
         loss_of: Callable[[Update], float],
@@ -69,7 +70,8 @@ class FairMean:
     def start(self) -> None:
         """Forget what was added; ready for a round."""
         self._mean.start()
-        self._fits = False
+        self._alignment = Alignment()
+        self._sent: np.ndarray | None = None  # the bytes of the model, laid out as the replies
         self._powers = 0.0  # A
         self._drifts = 0.0  # B
 
@@ -83,14 +85,17 @@ class FairMean:
         AggregationError
             If there is no loss, or its power is no float.
         """
-        power, slope = (0.0, 0.0) if update.weight == 0 else self._powers_of_loss(update)
+        buffer, layout = self._alignment.buffer_of(update), self._alignment.layout
+        if self._sent is None:
+            self._sent = self._sent_as(layout, update)
+        power = 0.0
+        if update.weight > 0:
+            power, slope = self._powers_of_loss(update)
+            self._powers += power
+            self._drifts += slope * squared_distance(layout, buffer, self._sent) if slope else 0.0
+        if memory.layout_of(update.arrays) is not layout:
+            update = update._replace(arrays=memory.adopt(layout, buffer))
         self._mean.add(update._replace(weight=power))
-        arrays = dict(zip(update.arrays, memory.views(update.arrays), strict=True))
-        if not self._fits:
-            self._check_fit(update, arrays)
-        if slope:
-            self._drifts += slope * squared_distance(arrays, self.model)
-        self._powers += power
 
     def merge(self, other: Self) -> None:
         """Take in what another reducer was given, as if it came next; that one starts again.
@@ -111,7 +116,8 @@ class FairMean:
         self.start()
         if mean is None or drifts == 0:
             return mean
-        return take_step(Momentum(powers / (powers + drifts)), self.model, mean)
+        rule = Momentum(powers / (powers + drifts))
+        return take_step(rule, by_name(self.model, "q-FedAvg"), mean)
 
     def _powers_of_loss(self, update: Update) -> tuple[float, float]:
         """Return ``F^q`` and ``q F^(q-1) L`` of a reply."""
@@ -128,14 +134,22 @@ class FairMean:
             )
         return power, slope
 
-    def _check_fit(self, update: Update, arrays: Arrays) -> None:
-        difference = misfit(arrays, self.model)
+    def _sent_as(self, layout: Layout, update: Update) -> np.ndarray:
+        """Return the bytes of the model, laid out as the replies; this is the first of them."""
+        if memory.layout_of(self.model) is layout:
+            return memory.packed(self.model)
+        model = by_name(self.model, "q-FedAvg")
+        buffer = np.empty(layout.nbytes, np.uint8)
+        arrays = dict(zip(layout.names, layout.views(buffer), strict=True))
+        difference = misfit(arrays, model)
         if difference is not None:
             raise InconsistentMessageReplies(
                 f"ArrayRecord '{update.arrays_name}' of node {update.node_id} does not fit the "
                 f"global model: {difference}."
             )
-        self._fits = True
+        for name, array in arrays.items():
+            array[...] = model[name]
+        return buffer
 
 
 class QFedAvg(FedAvg):
@@ -235,7 +249,9 @@ class QFedAvg(FedAvg):
         return super().configure_train(server_round, arrays, config, grid)
 
     def _array_reducer(self, phase: str, together: int) -> FairMean:
-        model = by_name(self.current_arrays, type(self).__name__)
+        model = self.current_arrays
+        if model is None:
+            raise no_model(type(self).__name__)
         mean = ArrayMean(phase, together=together)
         return FairMean(mean, model, self.q, self.client_learning_rate, self._loss_of)
 
@@ -251,22 +267,32 @@ class QFedAvg(FedAvg):
         return float(value)
 
 
-@np.errstate(all="ignore")
-def squared_distance(arrays: Arrays, model: Arrays) -> float:
-    """Return ``||model - arrays||^2``, in float64, over all finite values of arrays of floats.
+@np.errstate(all="ignore")  # of values that are not finite the mean tells
+def squared_distance(layout: Layout, arrays: np.ndarray, model: np.ndarray) -> float:
+    """Return ``||model - arrays||^2`` over all finite values of arrays of floats.
 
-    The order of the sum is that of the model.
+    Parameters
+    ----------
+    layout : Layout
+        How both lie.
+    arrays, model : np.ndarray
+        Their bytes. Differences and the sums of blocks are computed as `sums` does, float32 in
+        float32, and blocks are summed in float64.
     """
-    total = 0.0
-    room = np.empty(BLOCK)
-    for pair in float_pairs({name: arrays[name] for name in model}, model):
-        for low in range(0, pair.new.size, BLOCK):
-            new, old = pair.new[low : low + BLOCK], pair.old[low : low + BLOCK]
-            squares = room[: new.size]
-            np.subtract(new, old, out=squares, dtype=np.float64)
+    distance = 0.0
+    for part in (part_of(layout, run) for run in layout.runs if run.count):
+        if part.dtype.kind in "biu":
+            continue
+        new, old = part.values(arrays), part.values(model)
+        room = np.empty(min(new.size, BLOCK), part.total)
+        for low in range(0, new.size, BLOCK):
+            squares = room[: new.size - low]
+            np.subtract(
+                new[low : low + BLOCK], old[low : low + BLOCK], out=squares, dtype=part.total
+            )
             np.square(squares, out=squares)
-            part = float(np.add.reduce(squares))
-            if not math.isfinite(part):
-                part = float(np.add.reduce(squares, where=np.isfinite(squares)))
-            total += part
-    return total
+            sum_of_block = float(np.add.reduce(squares))
+            if not math.isfinite(sum_of_block):
+                sum_of_block = float(np.add.reduce(squares, where=np.isfinite(squares)))
+            distance += sum_of_block
+    return distance

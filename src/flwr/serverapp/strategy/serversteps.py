@@ -304,10 +304,7 @@ def by_name(model: ArrayRecord | Arrays | None, strategy: str) -> Arrays:
         If there is none yet, or an array cannot be read as numbers.
     """
     if model is None:
-        raise AggregationError(
-            f"{strategy} steps from the current global model, but there is none yet: "
-            "`configure_train`, which is given it, comes before `aggregate_train`."
-        )
+        raise no_model(strategy)
     if not isinstance(model, ArrayRecord):
         return model
     try:
@@ -316,6 +313,14 @@ def by_name(model: ArrayRecord | Arrays | None, strategy: str) -> Arrays:
         raise AggregationError(
             f"The global model holds an array that cannot be read as numbers: {error}"
         ) from error
+
+
+def no_model(strategy: str) -> AggregationError:
+    """Return the error of a strategy that was not configured before it aggregates."""
+    return AggregationError(
+        f"{strategy} steps from the current global model, but there is none yet: "
+        "`configure_train`, which is given it, comes before `aggregate_train`."
+    )
 
 
 def lent(moment: Moment | None) -> Moment | None:

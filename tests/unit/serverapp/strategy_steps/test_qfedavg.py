@@ -210,7 +210,11 @@ def test_partial_sums_merge() -> None:
 
     def reducer(some: list[Update]) -> FairMean:
         made = FairMean(
-            ArrayMean("test"), {"0": np.zeros(100)}, 0.5, 0.1, lambda u: u.metrics["train_loss"]
+            ArrayMean("test"),
+            ArrayRecord([np.zeros(100)]),
+            0.5,
+            0.1,
+            lambda u: u.metrics["train_loss"],
         )
         for update in some:
             made.add(update)
