@@ -21,15 +21,10 @@ UPSTREAM: dict[str, dict[str, dict[str, Any]]] = json.loads(
 NOT_THERE_YET: dict[str, set[str]] = {
     "flwr": {"client", "common", "server"},
     "flwr.serverapp.strategy": {
-        "Bulyan",
         "DifferentialPrivacyClientSideAdaptiveClipping",
         "DifferentialPrivacyClientSideFixedClipping",
         "DifferentialPrivacyServerSideAdaptiveClipping",
         "DifferentialPrivacyServerSideFixedClipping",
-        "FedMedian",
-        "FedTrimmedAvg",
-        "Krum",
-        "MultiKrum",
     },
     "flwr.simulation": {"SimulationIoConnection", "run_simulation_process", "start_simulation"},
 }
