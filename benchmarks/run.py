@@ -45,6 +45,7 @@ class Case:
 ROUND = Figure("a round", "s_per_round.median", "s")
 FIRST = Figure("start to the end of round 1", "first_round_done_s", "s")
 PEAK = Figure("memory of all processes", "peak_pss_mib", "MiB")
+STEPPING = ("FedAvg", "FedAvgM", "FedAdagrad", "FedAdam", "FedYogi", "QFedAvg")
 CASES = {
     "100 nodes": Case(
         "simulation.py", (Figure("a round", "round_s", "s"), Figure("to round 1", "first_s", "s"))
@@ -72,6 +73,23 @@ CASES = {
             Figure("FedAvg of 20 x 10 MB", "fedavg_gb_s", "GB/s", more_is_better=True),
             Figure("(the same in NumPy)", "numpy_gb_s", "GB/s", more_is_better=True),
         ),
+    ),
+    "strategies": Case(
+        "bench_strategies.py",
+        tuple(
+            figure
+            for rule in STEPPING
+            for figure in (
+                Figure(
+                    f"{rule} of 20 x 10 MB", f"{rule.lower()}_gb_s", "GB/s", more_is_better=True
+                ),
+                Figure(
+                    "(the same in NumPy)", f"{rule.lower()}_numpy_gb_s", "GB/s", more_is_better=True
+                ),
+                Figure("peak memory beyond the replies", f"{rule.lower()}_models", "models"),
+            )
+        ),
+        STEPPING,
     ),
     "startup": Case(
         "startup.py",

@@ -21,6 +21,7 @@ def output_of(script: str, *arguments: str) -> str:
         ("simulation.py", ["--nodes", "6", "--per-round", "3", "--rounds", "3"]),
         ("parcels.py", ["--values", "1000", "--runs", "1"]),
         ("reducer.py", ["--replies", "3", "--values", "1000", "--runs", "1"]),
+        ("bench_strategies.py", ["--replies", "3", "--values", "1000", "--runs", "1"]),
         ("startup.py", ["--runs", "1"]),
     ],
 )
