@@ -22,7 +22,7 @@ from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy.alignment import Alignment
 from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.serversteps import Arrays, by_name, misfit
-from flwr.serverapp.strategy.sums import Part, part_of
+from flwr.serverapp.strategy.sums import Part, allocate_model, part_of
 from flwr.serverapp.strategy.update_sum import UpdateSum
 
 _ROUNDING = 1.01  # times the bound: what rounding to a model's dtype may add to a clipped update
@@ -96,7 +96,9 @@ class ClippedMean:
         self.released = False
         self._alignment = Alignment()
         self._old = np.empty(0, np.uint8)  # the model, as the replies lie
-        self._parts: list[Part] = []  # those of it that are floats
+        self._buffer = np.empty(0, np.uint8)  # the sum, then the new model
+        self._parts: list[Part] = []  # floats in them
+        self._kept: list[tuple[int, int]] = []  # bytes that hold none
         self._sum = UpdateSum([])
         self._not_finite: list[int] = []  # nodes
         self._too_long: list[int] = []
@@ -138,7 +140,7 @@ class ClippedMean:
             If the arrays of the two lie differently.
         """
         if not self.replies:
-            self.__dict__.update(other.__dict__)
+            vars(self).update(vars(other))
         elif other.replies:
             if self._alignment.layout is not other._alignment.layout:
                 raise InconsistentMessageReplies(
@@ -152,38 +154,39 @@ class ClippedMean:
         other.start()
 
     def finish(self) -> ArrayRecord | None:
-        """Return the new model, or ``None`` if there is nothing to release.
+        """Return the new model, made in the memory of the sum; `None` if nothing is released.
 
-        What was added is still there, to be told of: `start` begins anew.
+        How many updates there were can still be asked for: `start` begins anew.
         """
         divisor = float(self.rule.cohort) if self.rule.stddev else self._sum.weight
         short = self.rule.exact and self.replies != self.rule.cohort
         if not self.replies or not divisor or short:
             return None
         self._warn()
-        layout = self._alignment.layout
-        buffer = memory.allocate(layout.nbytes)
-        buffer[...] = self._old
+        for start, stop in self._kept:
+            self._buffer[start:stop] = self._old[start:stop]
         noise = GaussianNoise(self.rule.stddev) if self.rule.stddev else None
-        for vector, total in zip(self._vectors(buffer), self._sum.finish(), strict=True):
-            for target, block in blocks(vector, total):
+        vectors = self._vectors(self._buffer), self._vectors(self._old), self._sum.finish()
+        for new, old, total in zip(*vectors, strict=True):
+            for target, old_block, block in blocks(new, old, total):
                 change = np.divide(block, divisor, dtype=np.float64)
                 if noise is not None:
                     noise.add_to(change)
-                apply_change(target, target, change)
+                apply_change(target, old_block, change)
         self.released = True
-        return memory.adopt(layout, buffer)
+        return memory.adopt(self._alignment.layout, self._buffer)
 
     def _begin(self, update: Update) -> None:
         layout = self._alignment.layout
-        self._parts = [
-            part_of(layout, run)
-            for run in layout.runs
-            if run.count and is_floating(memory.dtype_of(run.dtype))
-        ]
         self._old = self._model_in(layout, update)
-        vectors = zip(self._parts, self._vectors(self._old), strict=True)
-        self._sum = UpdateSum([np.empty(vector.size, part.total) for part, vector in vectors])
+        self._buffer = allocate_model(layout)
+        for run in layout.runs:
+            dtype = memory.dtype_of(run.dtype)
+            if not is_floating(dtype):
+                self._kept.append((run.start, run.start + run.count * dtype.itemsize))
+            elif run.count:
+                self._parts.append(part_of(layout, run))
+        self._sum = UpdateSum([part.totals(self._buffer) for part in self._parts])
 
     def _vectors(self, buffer: np.ndarray) -> list[np.ndarray]:
         return [part.values(buffer) for part in self._parts]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flwr.app import Message, MetricRecord, RecordDict
+from flwr.app import Message, RecordDict
 from flwr.privacy.accounting import PrivacyAccountant
 from flwr.privacy.adaptive import clipped_share, next_bound, split_noise
 from flwr.privacy.noise import GaussianNoise
@@ -218,25 +218,22 @@ class DifferentialPrivacyClientSideAdaptiveClipping(_AdaptiveClipping):
 
     def _without_bit(self, reply: Message) -> Message:
         """Count a reply's bit and return the reply without it."""
-        if reply.has_error():
+        records = reply.content.metric_records if reply.has_content() else {}
+        if len(records) != 1:  # an error, or a reply that is refused where it is read
             return reply
         node_id = reply.metadata.src_node_id
-        content = RecordDict(reply.content)
-        bit: object = None
-        for name, record in reply.content.items():
-            if isinstance(record, MetricRecord) and KEY_NORM_BIT in record:
-                bit = record[KEY_NORM_BIT]
-                content[name] = MetricRecord(
-                    {key: value for key, value in record.items() if key != KEY_NORM_BIT}
-                )
-        if bit is None:
+        [(name, metrics)] = records.items()
+        if KEY_NORM_BIT not in metrics:
             raise AggregationError(
                 f"'{KEY_NORM_BIT}' is not among the metrics of node {node_id}: put "
                 "`adaptiveclipping_mod` among the mods of the ClientApp."
             )
+        metrics = metrics.copy()
+        bit = metrics.pop(KEY_NORM_BIT)
         if bit not in (0, 1):
             raise AggregationError(f"'{KEY_NORM_BIT}' of node {node_id} is {bit!r}, not 0 or 1.")
         self._bits += bit == 1
+        content = RecordDict({**reply.content, name: metrics})
         return Message(metadata=reply.metadata, content=content)
 
     def _clipped(self, _: ClippedMean) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from logging import INFO, WARNING
 from typing import Any, ClassVar
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.log import log
 from flwr.privacy.accounting import (
     GaussianPrivacyEvent,
@@ -61,14 +61,13 @@ class PrivacyWrapper(Strategy):
         accountant: PrivacyAccountant | None,
         reclip: bool,
     ) -> None:
-        _check_strategy(strategy)
+        self.strategy = _averaging(strategy)
         if not 0 <= noise_multiplier < math.inf:
             raise ValueError("The noise multiplier should be a non-negative value.")
         if not 0 < clipping_norm < math.inf:
             raise ValueError("The clipping norm should be a positive value.")
         if num_sampled_clients <= 0:
             raise ValueError("The number of sampled clients should be a positive value.")
-        self.strategy = strategy
         self.noise_multiplier = noise_multiplier
         self.clipping_norm = clipping_norm
         self.num_sampled_clients = num_sampled_clients
@@ -103,13 +102,12 @@ class PrivacyWrapper(Strategy):
             If there is an accountant and not exactly ``num_sampled_clients`` nodes are asked.
         """
         self._model = arrays
-        if not self._server_side:
-            config[KEY_CLIPPING_NORM] = float(self.clipping_norm)
         messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
         if messages:
             self._check_cohort(len(messages))
             self._check_budget()
-        return messages
+        bound = {} if self._server_side else {KEY_CLIPPING_NORM: float(self.clipping_norm)}
+        return self._instructions(messages, bound)
 
     @reads_once
     def aggregate_train(
@@ -148,7 +146,8 @@ class PrivacyWrapper(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Make the strategy's instructions."""
-        return self.strategy.configure_evaluate(server_round, arrays, config, grid)
+        messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
+        return self._instructions(messages, {})
 
     @reads_once
     def aggregate_evaluate(
@@ -192,6 +191,29 @@ class PrivacyWrapper(Strategy):
     @abstractmethod
     def _settings(self) -> list[str]:
         """Return the lines of the summary."""
+
+    def _instructions(
+        self, messages: Iterable[Message], settings: Mapping[str, float]
+    ) -> Iterable[Message]:
+        """Return messages with settings and what `configure_node` says in their configurations.
+
+        Messages that share a content go on sharing one, unless each node has its own.
+        """
+        shared = type(self).configure_node is Strategy.configure_node
+        if shared and not settings:
+            return messages
+        key = self.strategy.configrecord_key
+        contents: dict[int, tuple[RecordDict, RecordDict]] = {}
+        changed = []
+        for message in messages:
+            given = message.content
+            if id(given) not in contents or not shared:
+                config = ConfigRecord({**given.config_records.get(key, {}), **settings})
+                if not shared:
+                    config = self.configure_node(message.metadata.dst_node_id, config)
+                contents[id(given)] = given, RecordDict({**given, key: config})
+            changed.append(Message(metadata=message.metadata, content=contents[id(given)][1]))
+        return changed
 
     def _received(self, replies: Iterable[Message]) -> Iterable[Message]:
         """Return the replies as the strategy is given them."""
@@ -293,8 +315,8 @@ def _reducing_by(strategy: Strategy, mean: ClippedMean) -> Iterator[None]:
         del vars(strategy)["_array_reducer"]
 
 
-def _check_strategy(strategy: Strategy | None) -> None:
-    """Accept strategies whose models come from FedAvg's mean.
+def _averaging(strategy: Strategy | None) -> FedAvg:
+    """Return a strategy if its models come from FedAvg's mean.
 
     Raises
     ------
@@ -306,9 +328,10 @@ def _check_strategy(strategy: Strategy | None) -> None:
     ours = [cls for cls in type(strategy).__mro__ if cls.__module__.startswith("flwr.")]
     makers = {"aggregate_train", "_array_reducer"}
     rule = next((cls for cls in ours if makers & vars(cls).keys()), None)
-    if rule is not FedAvg:
+    if rule is not FedAvg or not isinstance(strategy, FedAvg):
         raise ValueError(
             f"{type(strategy).__name__} makes no mean of the nodes' updates, so noise for a mean "
             "does not hide a node in it. Wrap FedAvg, FedProx, FedAvgM, FedAdagrad, FedAdam, "
             "FedYogi, or a subclass of one of them."
         )
+    return strategy

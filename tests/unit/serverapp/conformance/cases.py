@@ -147,7 +147,9 @@ def _moved(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 ROBUST: Mapping[str, Any] = {"weighted": False, "streams": False}
 KRUM: Mapping[str, Any] = {"num_malicious_nodes": 1}
 OPTIMISER: Mapping[str, Any] = {"title": "FedOpt settings", "from_model": True, "state": 3}
-PRIVATE: Mapping[str, Any] = {"wraps": True, "title": "DP settings", "nan": "kept out"}
+PRIVATE: Mapping[str, Any] = {
+    "wraps": True, "title": "DP settings", "nan": "kept out", "from_model": True, "state": 1
+}  # fmt: skip
 FIXED = {"noise_multiplier": 0.0, "clipping_norm": 1e6, "num_sampled_clients": NODES}
 ADAPTIVE = {"noise_multiplier": 0.0, "initial_clipping_norm": 1e6, "num_sampled_clients": NODES}
 MOMENTUM = {"server_learning_rate": 0.5, "server_momentum": 0.9}
@@ -176,9 +178,8 @@ TABLE = [
          **ROBUST),
     Case("FedXgbBagging", weighted=False, trees=True, from_model=True),
     Case("FedXgbCyclic", turns=True),
-    Case("DifferentialPrivacyServerSideFixedClipping", FIXED, from_model=True, state=1, **PRIVATE),
-    Case("DifferentialPrivacyServerSideAdaptiveClipping", ADAPTIVE, from_model=True, state=1,
-         **PRIVATE),
+    Case("DifferentialPrivacyServerSideFixedClipping", FIXED, **PRIVATE),
+    Case("DifferentialPrivacyServerSideAdaptiveClipping", ADAPTIVE, **PRIVATE),
     Case("DifferentialPrivacyClientSideFixedClipping", FIXED, **PRIVATE),
     Case("DifferentialPrivacyClientSideAdaptiveClipping", ADAPTIVE, **PRIVATE),
 ]  # fmt: skip
