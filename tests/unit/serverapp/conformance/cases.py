@@ -154,7 +154,7 @@ FIXED = {"noise_multiplier": 0.0, "clipping_norm": 1e6, "num_sampled_clients": N
 ADAPTIVE = {"noise_multiplier": 0.0, "initial_clipping_norm": 1e6, "num_sampled_clients": NODES}
 MOMENTUM = {"server_learning_rate": 0.5, "server_momentum": 0.9}
 
-TABLE = [
+CASES = [
     Case("FedAvg"),
     Case("FedProx", {"proximal_mu": 0.1}, title="FedProx settings"),
     Case("FedAvgM", MOMENTUM, title="FedAvgM settings", from_model=True, state=2),
@@ -183,5 +183,4 @@ TABLE = [
     Case("DifferentialPrivacyClientSideFixedClipping", FIXED, **PRIVATE),
     Case("DifferentialPrivacyClientSideAdaptiveClipping", ADAPTIVE, **PRIVATE),
 ]  # fmt: skip
-CASES = [case for case in TABLE if hasattr(strategies, case.name)]
 NUMERIC = [case for case in CASES if not case.trees]

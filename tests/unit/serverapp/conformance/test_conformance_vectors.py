@@ -39,6 +39,11 @@ def test_every_strategy_is_in_the_table_once() -> None:
     )
 
 
+def test_every_vector_is_used_or_set_aside_for_a_reason() -> None:
+    unused = {vector["rule"] for vector in VECTORS} - {vector["rule"] for vector in USED}
+    assert unused == set(NOT_STRATEGIES)
+
+
 USED = [
     v
     for v in VECTORS
