@@ -89,6 +89,12 @@ def misbehave(message: Message, context: Context) -> Message:
             os.kill(os.getpid(), signal.SIGSEGV)
         elif how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif how == "surrogate":
+            return Message(RecordDict({"c": ConfigRecord({"name": "\udc80"})}), reply_to=message)
+        elif how == "raise surrogate":
+            raise ValueError("\udc80")
+        elif how == "state":
+            context.state = 5  # type: ignore[assignment]  # the mistake that is tested
         elif how == "hang":
             threading.Event().wait(60)
     return Message(RecordDict({"metrics": MetricRecord({"pid": os.getpid()})}), reply_to=message)
@@ -107,6 +113,23 @@ def grow(message: Message, context: Context) -> Message:
         }
     )
     return Message(records, reply_to=message)
+
+
+@app.query("sleep")
+def sleep(message: Message, context: Context) -> Message:
+    """Take as long as the config says."""
+    threading.Event().wait(message.content["config"]["seconds"])
+    metrics = MetricRecord({"pid": os.getpid()})
+    return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+@app.query("names")
+def names(message: Message, context: Context) -> Message:
+    """Answer how many array records came, and the sum of their first values."""
+    records = message.content.array_records
+    total = sum(float(record.to_numpy_ndarrays()[0][0]) for record in records.values())
+    metrics = MetricRecord({"records": len(records), "sum": total})
+    return Message(RecordDict({"metrics": metrics}), reply_to=message)
 
 
 @app.query("keep")

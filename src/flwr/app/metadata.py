@@ -86,6 +86,12 @@ class Metadata:
         self._message_type = message_type
         self._delivered_at = ""
 
+    def snapshot(self) -> "Metadata":
+        """Return a copy that later changes of this one do not reach."""
+        copied = Metadata.__new__(Metadata)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def stamp(
         self,
         *,

@@ -18,9 +18,9 @@ from flwr.runtime.segments import Bytes
 ALIGNMENT = 64
 _PREFIX = struct.Struct("<IIQ")
 _ROOM = 1 << 16
-_MOST_FDS = 64
+MOST_FDS = 64  # descriptors of one message
 _MOST_PARTS = 512
-_ANCILLARY = _MOST_FDS * array.array("i").itemsize + 64  # their size and a header's
+_ANCILLARY = MOST_FDS * array.array("i").itemsize + 64  # their size and a header's
 _ZEROS = bytes(ALIGNMENT)
 _DONTWAIT = int(getattr(socket, "MSG_DONTWAIT", 0))  # plain ints: enum flags are slow
 _CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
@@ -81,8 +81,9 @@ class Channel:
         frames : sequence of uint8 arrays
             Sent behind it without a copy, each padded to 64 bytes.
         fds : sequence of int
-            Descriptors that the peer gets copies of, 64 at most.
+            Descriptors that the peer gets copies of, ``MOST_FDS`` at most.
         """
+        assert len(fds) <= MOST_FDS
         parts: list[memoryview | bytes] = []
         total = 0
         for frame in frames:

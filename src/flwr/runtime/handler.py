@@ -44,7 +44,7 @@ def handle(app: App, message: Message, context: Context) -> Message | Error:
             raise TypeError(f"The ClientApp returned {type(reply).__name__}, not a Message.")
         if context.run_config != run_config:
             raise ValueError("The `run_config` field of the `Context` object cannot be modified.")
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         return Error(CLIENT_APP_RAISED_EXCEPTION, describe(error))
     return reply
 
@@ -58,7 +58,12 @@ def describe(error: BaseException) -> str:
     text = text.removesuffix(summary)  # it comes first instead
     if len(text) > _REASON_LENGTH:
         text = "… " + text[-_REASON_LENGTH:]
-    return f"{summary}{text}".rstrip()
+    return as_text(f"{summary}{text}".rstrip())
+
+
+def as_text(reason: str | None) -> str:
+    """Return a reason that can be sent: halves of surrogate pairs are written out."""
+    return (reason or "").encode(errors="backslashreplace").decode()
 
 
 def _user_frames(trace: TracebackType | None) -> TracebackType | None:

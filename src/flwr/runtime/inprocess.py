@@ -13,12 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from flwr.app import ArrayRecord, Context, Message, RecordDict, memory
+from flwr.app import ArrayRecord, Context, Error, Message, RecordDict, memory
 from flwr.runtime.codec import Frames, encode_content, open_state, seal_state
-from flwr.runtime.handler import App, handle, seed_random_generators
-from flwr.runtime.pool import StoredState, Task
+from flwr.runtime.handler import (
+    CLIENT_APP_RAISED_EXCEPTION,
+    App,
+    describe,
+    handle,
+    seed_random_generators,
+)
+from flwr.runtime.pool import StoredState
 from flwr.runtime.protocol import State, decode_records
 from flwr.runtime.segments import Bytes
+from flwr.runtime.tasks import Task
 from flwr.wire import records as wire_records
 
 
@@ -46,10 +53,8 @@ class InProcessPool:
     def submit(self, tasks: Iterable[Task]) -> None:
         """Take tasks, in order, with their contents as they are now."""
         for task in tasks:
-            metadata = wire_records.decode_metadata(
-                wire_records.encode_metadata(task.message.metadata)
-            )
-            message = Message(metadata=metadata, content=snapshot(task.message.content))
+            content = snapshot(task.take_content())
+            message = Message(metadata=task.metadata.snapshot(), content=content)
             self._queue.append((task, message))
 
     def cancel(self, tasks: Iterable[Task]) -> None:
@@ -90,9 +95,14 @@ class InProcessPool:
             _restore_random_state(server_state)
         seconds = time.perf_counter() - began
         if isinstance(reply, Message):
-            self._keep_state(task.node_id, context.state)
-            if reply.has_content():
-                reply = Message(metadata=reply.metadata, content=snapshot(reply.content))
+            try:
+                content = snapshot(reply.content) if reply.has_content() else None
+                self._keep_state(task.node_id, context.state)
+            except Exception as error:  # what was returned, or left in the state, cannot be sent
+                reply = Error(CLIENT_APP_RAISED_EXCEPTION, describe(error))
+            else:
+                if content is not None:
+                    reply = Message(metadata=reply.metadata, content=content)
         task.answer(task, reply, seconds)
 
     def _state_of(self, node_id: int) -> RecordDict:

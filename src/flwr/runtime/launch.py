@@ -1,16 +1,19 @@
 """Starting the zygote and, through it, workers; hearing how they end."""
 
 import contextlib
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import CodeType
+from typing import Any, ClassVar
 
-from flwr.errors import EngineError
+from flwr.errors import AppLoadError, EngineError
 from flwr.runtime import zygote
 from flwr.runtime.channel import Channel
 from flwr.runtime.segments import Segment
@@ -33,21 +36,57 @@ def pickle_app(app: Any, *, by_value: bool = False) -> bytes:
         The object; functions of importable modules go by name, others by value.
     by_value : bool
         Whether the functions' own modules cannot be imported elsewhere either.
+
+    Raises
+    ------
+    AppLoadError
+        If something that the app's functions use cannot be copied into another process.
     """
     import cloudpickle
 
-    if not by_value:
-        return bytes(cloudpickle.dumps(app))
     modules = {
         sys.modules[name]
-        for name in _modules_of(app)
+        for name in (_modules_of(app) if by_value else ())
         if name in sys.modules and name.split(".")[0] not in ("flwr", "__main__")
     }
     with contextlib.ExitStack() as stack:
         for module in modules:
             cloudpickle.register_pickle_by_value(module)
             stack.callback(cloudpickle.unregister_pickle_by_value, module)
-        return bytes(cloudpickle.dumps(app))
+        try:
+            return _dumps(app)
+        except (TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
+            raise AppLoadError(
+                f"The ClientApp cannot be handed to worker processes: {error}",
+                hint="Something that its functions use from outside (a global, a closure, a "
+                "default) cannot be copied, such as a lock, an open file or a generator. Make it "
+                "inside the function, move the app into a module that can be imported, or use "
+                "the debug mode.",
+            ) from error
+
+
+def _dumps(app: Any) -> bytes:
+    """Pickle an app; code that goes by value keeps the name of its file, for tracebacks."""
+    import cloudpickle
+
+    reduce_code = cloudpickle.Pickler.dispatch_table[CodeType]
+
+    def reduce(code: CodeType) -> tuple[Any, ...]:
+        make, arguments = reduce_code(code)[:2]
+        return _code_of_file, (make, arguments, code.co_filename)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
+        dispatch_table: ClassVar[Any] = ChainMap(
+            {CodeType: reduce}, cloudpickle.Pickler.dispatch_table
+        )
+
+    into = io.BytesIO()
+    Pickler(into).dump(app)
+    return into.getvalue()
+
+
+def _code_of_file(make: Callable[..., CodeType], arguments: tuple[Any, ...], name: str) -> CodeType:
+    return make(*arguments).replace(co_filename=name)
 
 
 def _modules_of(thing: object) -> set[str]:

@@ -15,29 +15,35 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from flwr.app import ArrayRecord, Error, Message, RecordDict, memory
-from flwr.app.layout import Layout
-from flwr.errors import AppLoadError
+from flwr.app import Error, Message, RecordDict
+from flwr.errors import AppLoadError, EngineError
 from flwr.log import log
 from flwr.runtime import protocol, zygote
-from flwr.runtime.channel import Channel, Received
+from flwr.runtime.channel import MOST_FDS, Channel, Received
 from flwr.runtime.codec import (
-    INLINE_LIMIT,
     Frames,
     ReceivedLayouts,
     SentLayouts,
-    encode_content,
     open_content,
 )
 from flwr.runtime.handler import CLIENT_APP_CRASHED
 from flwr.runtime.launch import ZygoteHandle
-from flwr.runtime.protocol import Announced, Batch, Content, Grant, Item, Need, Result, Results
+from flwr.runtime.protocol import (
+    Announced,
+    Announcement,
+    Batch,
+    Content,
+    Grant,
+    Item,
+    Need,
+    Result,
+    Results,
+)
 from flwr.runtime.segments import Bytes, Held, Segment, SegmentPool
 from flwr.runtime.spill import SpillFile
+from flwr.runtime.tasks import Lease, Outgoing, OutgoingArrays, Task
 from flwr.runtime.worker import open_status
 from flwr.wire import records as wire_records
 
@@ -46,137 +52,9 @@ _QUICK = 0.002  # seconds of client time below which messages are batched, and s
 _AHEAD_BYTES = 64 << 10  # of a batch sent ahead: it must fit into the socket, or both ends wait
 _ITEM_BYTES = 300
 _MOST_ATTEMPTS = 3
-_FREE_SLOT_BYTES = 64 << 20  # below this, held replies stay in shared memory
-
-Answer = Callable[["Task", Message | Error, float], None]
-
-
-class Task:
-    """One message for one node, on its way through the pool.
-
-    Parameters
-    ----------
-    message : Message
-        The instruction; its content is taken as it is now.
-    node_config : dict
-        The context's ``node_config``.
-    seed : int
-        For the random generators of the process that handles it.
-    answer : callable
-        Called once with the task, the reply or error, and the seconds of client time.
-    place : tuple, optional
-        Whatever ``answer`` needs to know which message this was.
-    """
-
-    __slots__ = (
-        "answer", "attempts", "cancelled", "content", "lease", "message", "node_config", "node_id",
-        "place", "seed", "seq",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        message: Message,
-        node_config: Mapping[str, Any],
-        seed: int,
-        answer: Answer,
-        place: Any = None,
-    ) -> None:
-        self.message = message
-        self.node_id: int = message.metadata.dst_node_id
-        self.node_config = node_config
-        self.seed = seed
-        self.answer = answer
-        self.place = place
-        self.seq = 0
-        self.attempts = 0
-        self.cancelled = False
-        self.content: Outgoing | None = None
-        self.lease: list[Lease] = []
-
-
-def _nobody(task: Task, reply: Message | Error, seconds: float) -> None:
-    """Stand in for the answer of a task that has been answered."""
-
-
-class TaskPool(Protocol):
-    """What handles tasks: worker processes, or the calling thread in debug mode."""
-
-    @property
-    def news(self) -> int:
-        """A number that changes when something has happened."""
-
-    def submit(self, tasks: Iterable[Task]) -> None:
-        """Take tasks, in order."""
-
-    def cancel(self, tasks: Iterable[Task]) -> None:
-        """Answer none of these any more."""
-
-    def pump(self, timeout: float | None, seen: int) -> None:
-        """Wait for something to happen after ``news`` was ``seen``, and deal with it."""
-
-    def keep_going(self) -> None:
-        """Let tasks go on while nobody pumps, if this kind of pool can."""
-
-    def close(self) -> None:
-        """End everything."""
-
-
-class Lease:
-    """Keeps a slot in use while a worker may write to it."""
-
-    __slots__ = ("__weakref__", "segment")
-
-    def __init__(self, segment: Segment) -> None:
-        self.segment = segment
-        segment.watch(self)
-
-
-class OutgoingArrays:
-    """The arrays of a record on their way out; large ones get a shared segment when first sent."""
-
-    __slots__ = ("backing", "layout", "nbytes", "record")
-
-    def __init__(self, record: ArrayRecord) -> None:
-        self.layout: Layout = memory.layout_of(record)
-        self.nbytes = self.layout.nbytes
-        if memory.backing_of(record) is None:
-            memory.packed(record)
-        self.backing: Any = memory.backing_of(record)
-        self.record = record
-
-    def bytes(self) -> Bytes:
-        """Return the arrays' bytes."""
-        backing = self.backing
-        return backing if isinstance(backing, np.ndarray) else backing.open()
-
-    def shared(self, pool: SegmentPool) -> Held:
-        """Return the arrays' place in shared memory, written now if they have none."""
-        held = self.backing
-        if not isinstance(held, Held) or held.segment is None or held.segment.retired:
-            content = self.bytes()
-            segment = pool.take(self.nbytes)
-            segment.open(0, self.nbytes, writable=True)[:] = content
-            held = Held(segment, self.nbytes)
-            if memory.backing_of(self.record) is self.backing:
-                memory.rebase(self.record, held)  # its own copy would be a second one
-            self.backing = held
-        return held
-
-
-class Outgoing:
-    """A content as it was when it was pushed, encoded once for all messages that share it."""
-
-    __slots__ = ("arrays", "large_bytes", "records", "small_bytes")
-
-    def __init__(self, content: RecordDict, known: dict[int, OutgoingArrays]) -> None:
-        self.records, records = encode_content(content)
-        self.arrays: list[OutgoingArrays] = []
-        for record in records:
-            arrays = OutgoingArrays(record)
-            self.arrays.append(known.setdefault(id(arrays.backing), arrays))
-        self.large_bytes = sum(a.nbytes for a in self.arrays if a.nbytes >= INLINE_LIMIT)
-        self.small_bytes = sum(a.nbytes for a in self.arrays if a.nbytes < INLINE_LIMIT)
-        self.small_bytes += len(bytes(self.records))
+_FREE_SLOT_BYTES = 64 << 20  # up to this much, and so many, held replies stay in shared memory
+_FREE_SLOTS = 64
+_LONGEST_CLOSE = 2.0  # seconds
 
 
 @dataclass(eq=False)
@@ -260,6 +138,7 @@ class WorkerPool:
         self._unfinished = 0
         self._driver: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._told_about_exec = False
         self._wake_in, self._wake_out = socket.socketpair()
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._wake_out)
 
@@ -279,14 +158,18 @@ class WorkerPool:
         """Take tasks, in order; a content shared by several is encoded once."""
         contents: dict[int, Outgoing] = {}
         arrays: dict[int, OutgoingArrays] = {}
+        kept: list[RecordDict] = []
         with self._lock:
+            self._check_open()
             for task in tasks:
-                content = task.message.content
+                content = task.take_content()
                 outgoing = contents.get(id(content))
                 if outgoing is None:
                     outgoing = contents[id(content)] = Outgoing(content, arrays)
+                    kept.append(content)  # an id is its own only while the object lives
                     if self._fitting is not None and outgoing.large_bytes:
                         self._limit(self._fitting(outgoing.large_bytes))
+                outgoing.used()
                 task.content = outgoing
                 task.seq = next(self._numbers)
                 self._unfinished += 1
@@ -316,6 +199,7 @@ class WorkerPool:
         with self._turn:
             if self._failure is not None:
                 raise self._failure
+            self._check_open()
             if self._news != seen:
                 return
             if self._driving:
@@ -334,6 +218,10 @@ class WorkerPool:
                 self._driving = False
                 self._news += 1
                 self._turn.notify_all()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("The run has ended: its grid can send and receive nothing more.")
 
     def keep_going(self) -> None:
         """Let tasks go on while nobody pumps: a thread does so when nobody else does."""
@@ -366,8 +254,11 @@ class WorkerPool:
             self._closed = True
             self._wake_in.send(b"x")
             self._turn.notify_all()
+        for worker in list(self._workers.values()):  # nobody goes on waiting for them
+            with contextlib.suppress(OSError):
+                worker.channel.sock.shutdown(socket.SHUT_RDWR)
         if self._driver is not None:
-            self._driver.join()
+            self._driver.join(_LONGEST_CLOSE)
         with self._lock:
             self._selector.close()
             self._wake_in.close()
@@ -410,6 +301,8 @@ class WorkerPool:
             self._send(worker, batch)
 
     def _free_worker(self) -> _WorkerProcess | None:
+        if not self._zygote.loaded:
+            return None
         if self._idle:
             return self._idle.pop()
         if len(self._workers) < self._size:
@@ -423,12 +316,11 @@ class WorkerPool:
     def _is_quick(self, task: Task) -> bool:
         """Whether messages like this one take no time worth speaking of, and little memory."""
         assert task.content is not None
-        kind = task.message.metadata.message_type
+        kind = task.metadata.message_type
         small = not task.content.large_bytes and not self._reply_bytes.get(kind)
         return small and self._pace.get(kind, 1.0) < _QUICK
 
     def _start_worker(self) -> _WorkerProcess:
-        self._await_load()
         index = next(i for i in range(self._size) if i not in self._workers)
         status = Segment.create(8, 0)
         sock = self._zygote.start_worker(index, self._environments(index), status)
@@ -438,17 +330,6 @@ class WorkerPool:
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
         self._workers[index] = worker
         return worker
-
-    def _await_load(self) -> None:
-        while not self._zygote.loaded:
-            message = self._zygote.receive()
-            if not isinstance(message, zygote.Loaded):
-                continue
-            if message.failure:
-                if self._reload():
-                    continue
-                raise AppLoadError(f"The ClientApp does not load: {message.failure}")
-            self._zygote.loaded = True
 
     def _next_batch(self, *, ahead: bool = False) -> list[Task]:
         """Take the tasks that one dispatch should carry from the queue."""
@@ -483,10 +364,10 @@ class WorkerPool:
     def _batch_size(self, task: Task) -> int:
         if not self._is_quick(task):
             return 1
-        pace = max(self._pace[task.message.metadata.message_type], 1e-6)
-        share = -(-(len(self._queue) + 1) // (2 * self._size))
+        pace = max(self._pace[task.metadata.message_type], 1e-6)
+        fair = -(-len(self._queue) // self._size)  # clients may be slower than they were
         at_least, at_most = (int(seconds / pace) for seconds in _BATCH_SECONDS)
-        return max(1, min(at_most, max(at_least, share)))
+        return max(1, min(at_most, fair, max(at_least, -(-fair // 2))))
 
     def _send(self, worker: _WorkerProcess, tasks: list[Task]) -> None:
         frames = Frames()
@@ -506,26 +387,26 @@ class WorkerPool:
         live = {segment.key for segment in self._segments}
         retired = [key for key in worker.mapped if key not in live]
         worker.mapped.difference_update(retired)
-        batch = Batch(
-            items,
-            contents,
-            worker.sent_layouts.take_new(),
-            [Announced(s.key, s.nbytes) for s in segments],
-            retired,
-        )
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its end is told later
-            worker.channel.send(protocol.encode(batch), frames.parts, [s.fd for s in segments])
+            while len(segments) > MOST_FDS:
+                some, segments = segments[:MOST_FDS], segments[MOST_FDS:]
+                worker.channel.send(protocol.encode(Announcement(_announced(some))), fds=_fds(some))
+            new = worker.sent_layouts.take_new()
+            batch = Batch(items, contents, new, _announced(segments), retired)
+            worker.channel.send(protocol.encode(batch), frames.parts, _fds(segments))
 
     def _place(
         self, worker: _WorkerProcess, content: Outgoing, frames: Frames, segments: list[Segment]
     ) -> Content:
         places: list[protocol.Place] = []
+        content.share(self._segments)
         for arrays in content.arrays:
             number = worker.sent_layouts.number(arrays.layout)
-            if arrays.nbytes < INLINE_LIMIT:
+            if not arrays.is_large:
                 places.append((number, 0, frames.add(arrays.bytes())))
                 continue
-            held = arrays.shared(self._segments)
+            held = arrays.held()
+            assert held is not None
             assert held.segment is not None
             self._announce(worker, held.segment, segments)
             places.append((number, held.segment.key, held.offset))
@@ -540,7 +421,7 @@ class WorkerPool:
         segments: list[Segment],
     ) -> Item:
         assert task.content is not None
-        kind = task.message.metadata.message_type
+        kind = task.metadata.message_type
         expected = self._reply_bytes.get(kind, task.content.large_bytes)
         slot = 0
         if expected:
@@ -552,7 +433,7 @@ class WorkerPool:
         if stored is not None:
             offset = frames.add(stored.frames)
             state = protocol.State(stored.records, offset, stored.frames.nbytes)
-        metadata = wire_records.encode_metadata(task.message.metadata)
+        metadata = wire_records.encode_metadata(task.metadata)
         config = dict(task.node_config)
         return Item(task.seq, metadata, content, task.node_id, config, task.seed, state, slot)
 
@@ -564,7 +445,9 @@ class WorkerPool:
     def _lend_slot(self, worker: _WorkerProcess, task: Task, nbytes: int) -> Segment:
         """Return a segment for a reply's arrays; held replies are spilled to make room."""
         in_use = [s for s in self._segments if s.key in self._slots and s.in_use]
-        if len(in_use) > self._size and sum(s.nbytes for s in in_use) > _FREE_SLOT_BYTES:
+        many = len(in_use) > self._size + _FREE_SLOTS
+        much = len(in_use) > self._size and sum(s.nbytes for s in in_use) > _FREE_SLOT_BYTES
+        if many or much:
             self._spill_one(in_use)
         segment = self._segments.take(nbytes, prefer=worker.mapped)
         self._slots[segment.key] = task.seq
@@ -597,15 +480,29 @@ class WorkerPool:
 
     def _hear_zygote(self, message: zygote.FromZygote) -> None:
         if isinstance(message, zygote.Loaded):
+            if not message.failure:
+                self._zygote.loaded = True
+            elif not self._reload():
+                raise AppLoadError(f"The ClientApp does not load: {message.failure}")
             return
         worker = self._workers.get(message.index)
         if worker is None:
             return
         if isinstance(message, zygote.Started):
             worker.pid = message.pid
+            self._say_how(message)
             return
         self._drain(worker)
         self._bury(worker, message.status)
+
+    def _say_how(self, started: zygote.Started) -> None:
+        if not started.forked and not self._told_about_exec:
+            self._told_about_exec = True
+            log(
+                logging.INFO,
+                "Workers are started anew, not forked: loading the ClientApp started threads or "
+                "used a GPU. Each loads the app for itself.",
+            )
 
     def _drain(self, worker: _WorkerProcess) -> bool:
         """Take what a worker has sent; ``False`` says that its channel is closed."""
@@ -622,14 +519,14 @@ class WorkerPool:
 
     def _grant(self, worker: _WorkerProcess, need: Need) -> None:
         task = worker.running[need.seq]
-        kind = task.message.metadata.message_type
+        kind = task.metadata.message_type
         self._reply_bytes[kind] = max(self._reply_bytes.get(kind, 0), need.nbytes)
         segments: list[Segment] = []
         segment = self._lend_slot(worker, task, need.nbytes)
         self._announce(worker, segment, segments)
-        grant = Grant(segment.key, [Announced(s.key, s.nbytes) for s in segments])
+        grant = Grant(segment.key, _announced(segments))
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            worker.channel.send(protocol.encode(grant), fds=[s.fd for s in segments])
+            worker.channel.send(protocol.encode(grant), fds=_fds(segments))
 
     def _take(self, worker: _WorkerProcess, results: Results, received: Received) -> None:
         worker.received_layouts.add(results.layouts)
@@ -655,7 +552,7 @@ class WorkerPool:
         frames: Bytes,
         by_key: dict[int, Segment],
     ) -> None:
-        kind = task.message.metadata.message_type
+        kind = task.metadata.message_type
         pace = self._pace.get(kind, result.seconds)
         self._pace[kind] = 0.7 * pace + 0.3 * result.seconds
         reply: Message | Error
@@ -690,13 +587,9 @@ class WorkerPool:
         self._states[node_id] = StoredState(state.records, part)
 
     def _answer(self, task: Task, reply: Message | Error, seconds: float) -> None:
-        task.lease.clear()
-        task.content = None
         self._unfinished -= 1
         self._node_is_free(task.node_id)
-        answer, task.answer = task.answer, _nobody  # no way back from a task that is done
-        if not task.cancelled:
-            answer(task, reply, seconds)
+        task.finish(reply, seconds)
 
     def _node_is_free(self, node_id: int) -> None:
         waiting = self._waiting_for_node.get(node_id)
@@ -725,6 +618,14 @@ class WorkerPool:
             else:
                 heapq.heappush(self._queue, (task.seq, task))
         worker.running.clear()
+
+
+def _announced(segments: list[Segment]) -> list[Announced]:
+    return [Announced(segment.key, segment.nbytes) for segment in segments]
+
+
+def _fds(segments: list[Segment]) -> list[int]:
+    return [segment.fd for segment in segments]
 
 
 def describe_end(status: int, pid: int) -> str:

@@ -55,6 +55,12 @@ class Announced(msgspec.Struct, array_like=True, gc=False):
     nbytes: int
 
 
+class Announcement(msgspec.Struct, array_like=True, tag="announcement"):
+    """More segments than one message can carry the descriptors of, sent ahead of it."""
+
+    segments: list[Announced]
+
+
 class Batch(msgspec.Struct, array_like=True, tag="batch"):
     """Work: several messages, their contents, and what is new on this channel."""
 
@@ -99,7 +105,7 @@ class Need(msgspec.Struct, array_like=True, tag="need"):
     nbytes: int
 
 
-ToWorker = Setup | Batch | Grant
+ToWorker = Setup | Announcement | Batch | Grant
 FromWorker = Results | Need
 
 encode = msgspec.msgpack.Encoder().encode

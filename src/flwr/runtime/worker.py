@@ -29,8 +29,27 @@ from flwr.runtime.codec import (
     open_state,
     seal_state,
 )
-from flwr.runtime.handler import App, handle, seed_random_generators
-from flwr.runtime.protocol import Batch, Content, Grant, Item, Need, Result, Results, Setup, State
+from flwr.runtime.handler import (
+    CLIENT_APP_RAISED_EXCEPTION,
+    App,
+    as_text,
+    describe,
+    handle,
+    seed_random_generators,
+)
+from flwr.runtime.protocol import (
+    Announced,
+    Announcement,
+    Batch,
+    Content,
+    Grant,
+    Item,
+    Need,
+    Result,
+    Results,
+    Setup,
+    State,
+)
 from flwr.runtime.segments import Attached, Bytes, Segment
 from flwr.wire import records as wire_records
 
@@ -103,6 +122,8 @@ class Worker:
                 message = protocol.decode_to_worker(received.header)
                 if isinstance(message, Setup):
                     self._setup = message
+                elif isinstance(message, Announcement):
+                    self._attach(message.segments, received)
                 elif isinstance(message, Batch):
                     self._run_batch(message, received)
             except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -110,8 +131,7 @@ class Worker:
 
     def _run_batch(self, batch: Batch, received: Received) -> None:
         self._received_layouts.add(batch.layouts)
-        for announced, fd in zip(batch.segments, received.fds, strict=True):
-            self._attached.add(announced.key, fd, announced.nbytes)
+        self._attach(batch.segments, received)
         self._attached.drop(batch.retired)
         flushed = time.monotonic()
         for item in batch.items:
@@ -122,6 +142,10 @@ class Worker:
                 self._flush()
                 flushed = time.monotonic()
         self._flush()
+
+    def _attach(self, segments: list[Announced], received: Received) -> None:
+        for announced, fd in zip(segments, received.fds, strict=True):
+            self._attached.add(announced.key, fd, announced.nbytes)
 
     def _flush(self) -> None:
         if self._results:
@@ -158,6 +182,10 @@ class Worker:
             if isinstance(reply, Error):
                 return Result(item.seq, 0.0, error=(reply.code, reply.reason or ""))
             return self._pack(item, reply, context.state, frames, slot)
+        except (EOFError, OSError):  # the run's process is gone
+            raise
+        except Exception as error:  # what was returned, or left in the state, cannot be sent
+            return Result(item.seq, 0.0, error=(CLIENT_APP_RAISED_EXCEPTION, describe(error)))
         finally:
             memory.set_allocator(None)
 
@@ -166,7 +194,7 @@ class Worker:
     ) -> Result:
         result = Result(item.seq, 0.0, wire_records.encode_metadata(reply.metadata))
         if reply.has_error():
-            result.error = (reply.error.code, reply.error.reason or "")
+            result.error = (reply.error.code, as_text(reply.error.reason))
         else:
             records, arrays = encode_content(reply.content)
             result.content = Content(records, self._place(item.seq, arrays, slot))
@@ -205,8 +233,7 @@ class Worker:
             received = self._channel.receive()
             message = protocol.decode_to_worker(received.header)
             if isinstance(message, Grant):
-                for announced, fd in zip(message.segments, received.fds, strict=True):
-                    self._attached.add(announced.key, fd, announced.nbytes)
+                self._attach(message.segments, received)
                 return Slot(self._attached[message.slot])
             self._inbox.append(received)
 

@@ -23,6 +23,13 @@ import msgspec
 from flwr.runtime.channel import Channel
 from flwr.runtime.handler import App, describe
 
+_here = False  # set in the zygote and in its workers
+
+
+def started_for_clients() -> bool:
+    """Whether this process is a zygote or a worker: one that must start no simulation."""
+    return _here
+
 
 class Load(msgspec.Struct, array_like=True, tag="load"):
     """Load this app: a reference ``module:attribute`` in a folder, or pickled by value."""
@@ -123,6 +130,8 @@ class Zygote:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             pass
         finally:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._end_workers()
 
     def _serve(self, selector: selectors.BaseSelector) -> None:
@@ -239,6 +248,8 @@ def spawned_worker(channel_fd: int, status_fd: int, orders_fd: int) -> None:
     """Entry of a worker that was started by exec instead of fork."""
     from flwr.runtime.worker import prepare_process
 
+    global _here
+    _here = True
     with open(orders_fd, "rb") as orders:
         orders.seek(0)
         load, fork = (decode_to_zygote(order) for order in msgspec.msgpack.decode(orders.read()))
@@ -271,5 +282,16 @@ def _gpu_in_use() -> bool:
 
 
 def main(fd: int) -> None:
-    """Entry of the zygote process; ``fd`` is its end of the channel."""
-    Zygote(Channel(socket.socket(fileno=fd))).run()
+    """Entry of the zygote process; ``fd`` is its end of the channel. Never returns."""
+    global _here
+    _here = True
+    code = 1
+    try:
+        Zygote(Channel(socket.socket(fileno=fd))).run()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # what the app has imported need not be torn down

@@ -13,11 +13,14 @@ from typing import Any
 from flwr.app import Context, RecordDict, UserConfig
 from flwr.app.events import Event, RunStarted
 from flwr.clientapp import ClientApp
+from flwr.errors import EngineError
 from flwr.log import log
 from flwr.runtime.inprocess import InProcessPool
 from flwr.runtime.launch import ZygoteHandle, pickle_app
 from flwr.runtime.load import load_component
-from flwr.runtime.pool import TaskPool, WorkerPool
+from flwr.runtime.pool import WorkerPool
+from flwr.runtime.tasks import TaskPool
+from flwr.runtime.zygote import started_for_clients
 from flwr.serverapp import ServerApp
 from flwr.simulation.capacity import Capacity, ClientResources, plan, workers_that_fit
 from flwr.simulation.grid import RunInfo, SimulationGrid
@@ -127,6 +130,12 @@ def simulate(
     """
     pool: TaskPool | None = None
     try:
+        if started_for_clients():
+            raise EngineError(
+                "A simulation was started while its own ClientApp was loaded, or by a client.",
+                hint="The module that defines the ClientApp runs it too: put the call of "
+                "run_simulation under `if __name__ == '__main__':`, or into another file.",
+            )
         if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
             raise ValueError(f"num_supernodes must be a whole number of 1 or more, not {nodes!r}.")
         info = run or RunInfo(run_id=0)
@@ -192,7 +201,11 @@ def _worker_pool(
         assert isinstance(client_app, ClientApp)
         app = client_app
         zygote = ZygoteHandle(threads=_threads(resources), output=output)
-        zygote.load(pickled=pickle_app(app))
+        try:
+            zygote.load(pickled=pickle_app(app))  # while the process starts
+        except BaseException:
+            zygote.close()
+            raise
         tries = iter([lambda: pickle_app(app, by_value=True)])
     handle = zygote
 

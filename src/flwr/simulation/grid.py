@@ -1,7 +1,10 @@
 """The simulation's grid: messages go to a task pool, replies come back in push order."""
 
+import itertools
 import logging
+import math
 import random
+import threading
 import time
 import uuid
 import zlib
@@ -13,7 +16,7 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.events import Event, Exchange, NodeOutcome
 from flwr.errors import NotEnoughNodesError
 from flwr.log import log, warn_deprecated_feature
-from flwr.runtime.pool import Task, TaskPool
+from flwr.runtime.tasks import Task, TaskPool
 from flwr.serverapp import Grid
 from flwr.serverapp.grid import NodeInfo
 from flwr.simulation.nodes import NodeIds
@@ -53,21 +56,23 @@ class RunInfo:
 
 
 class _Call:
-    """The messages of one push, and what has come back."""
+    """The messages of one push, as they were then, and what has come back.
 
-    def __init__(self, messages: list[Message]) -> None:
-        self.messages = messages
-        self.replies: list[Message | None] = [None] * len(messages)
-        self.answered = [False] * len(messages)
-        self.missing = len(messages)
+    Tasks lead back to their call, and are let go of when it ends: a cycle would keep models alive
+    until the garbage collector comes by.
+    """
+
+    def __init__(self, instructions: list[Metadata]) -> None:
+        self.instructions = instructions
+        self.replies: list[Message | None] = [None] * len(instructions)
+        self.answered = [False] * len(instructions)
+        self.missing = len(instructions)
         self.tasks: list[Task] = []
         self.outcomes: list[NodeOutcome] = []
         self.failures = 0
         self.began = time.monotonic()
         self.told = False
-        self.expires_at = min(
-            (m.metadata.created_at + m.metadata.ttl for m in messages), default=float("inf")
-        )
+        self.expires_at = min((_end_of_life(each) for each in instructions), default=math.inf)
 
     def take(self, index: int) -> Message:
         """Return a reply and let go of it."""
@@ -75,6 +80,10 @@ class _Call:
         assert reply is not None
         self.replies[index] = None
         return reply
+
+
+def _end_of_life(instruction: Metadata) -> float:
+    return instruction.created_at + instruction.ttl
 
 
 class SimulationGrid(Grid):
@@ -104,7 +113,8 @@ class SimulationGrid(Grid):
         self._run = run
         self.emit = listener
         self._pushed: dict[str, tuple[_Call, int]] = {}
-        self._count = 0
+        self._lock = threading.Lock()  # of what calls have got back
+        self._numbers = itertools.count(1)  # of messages and replies
         self._seed: int | None = None
         self._seeds = 0
         self._id_prefix = f"{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:4]}-4000-8000-"
@@ -160,7 +170,7 @@ class SimulationGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Send messages and return their ids, in order."""
         call = self._submit(messages)
-        ids = [message.metadata.message_id for message in call.messages]
+        ids = [instruction.message_id for instruction in call.instructions]
         for index, message_id in enumerate(ids):
             self._pushed[message_id] = (call, index)
         self._pool.keep_going()
@@ -193,32 +203,36 @@ class SimulationGrid(Grid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterator[Message]:
         """Yield the replies in the order of the messages, as they can be given."""
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}.")
         deadline = None if timeout is None else time.monotonic() + timeout
         call = self._submit(messages)
         try:
-            for index in range(len(call.messages)):
+            for index in range(len(call.instructions)):
                 self._wait(call, index, deadline)
                 if call.replies[index] is not None:
                     yield call.take(index)
         finally:
             self._pool.cancel(call.tasks)
-            call.tasks.clear()  # they lead back to the call: a model would wait for the collector
+            call.tasks.clear()
             self._tell(call)
 
     # -- sending
 
     def _submit(self, messages: Iterable[Message]) -> _Call:
         given = list(messages)
-        for message in given:
-            self._stamp(message)
-        call = _Call(given)
+        tasks: list[Task] = []
         for index, message in enumerate(given):
+            self._stamp(message)
             partition = self._nodes.index(message.metadata.dst_node_id)
-            if partition is None:
+            config = {"partition-id": partition or 0, "num-partitions": len(self._nodes)}
+            tasks.append(Task(message, config, self._next_seed(), self._answer, index))
+        call = _Call([task.metadata for task in tasks])
+        for index, task in enumerate(tasks):
+            if task.node_id not in self._nodes:
                 self._refuse(call, index)
                 continue
-            config = {"partition-id": partition, "num-partitions": len(self._nodes)}
-            task = Task(message, config, self._next_seed(), self._answer, (call, index))
+            task.place = (call, index)
             call.tasks.append(task)
         self._pool.submit(call.tasks)
         return call
@@ -230,15 +244,17 @@ class SimulationGrid(Grid):
             raise ValueError(f"Invalid message: its ttl is negative ({metadata.ttl}).")
         if not message.has_content():
             raise ValueError("Invalid message: it has no content.")
-        self._count += 1
         metadata.stamp(
             run_id=self._run.run_id,
             src_node_id=SUPERLINK_NODE_ID,
-            message_id=f"{self._id_prefix}{self._count:012x}",
+            message_id=self._new_id(),
         )
 
+    def _new_id(self) -> str:
+        return f"{self._id_prefix}{next(self._numbers):012x}"
+
     def _refuse(self, call: _Call, index: int) -> None:
-        node_id = call.messages[index].metadata.dst_node_id
+        node_id = call.instructions[index].dst_node_id
         log(logging.ERROR, "Invalid destination node ID for Message: %s", node_id)
         error = Error(NODE_UNAVAILABLE, f"There is no node {node_id} in this federation.")
         self._take(call, index, error, 0.0)
@@ -276,11 +292,11 @@ class SimulationGrid(Grid):
         now = time.time()
         if now < call.expires_at:
             return
-        call.expires_at = float("inf")
-        for index, message in enumerate(call.messages):
+        call.expires_at = math.inf
+        for index, instruction in enumerate(call.instructions):
             if call.answered[index]:
                 continue
-            expires_at = message.metadata.created_at + message.metadata.ttl
+            expires_at = _end_of_life(instruction)
             if expires_at > now:
                 call.expires_at = min(call.expires_at, expires_at)
                 continue
@@ -293,37 +309,35 @@ class SimulationGrid(Grid):
         self._take(call, index, reply, seconds)
 
     def _take(self, call: _Call, index: int, reply: Message | Error, seconds: float) -> None:
-        """Note the answer to a message."""
-        if call.answered[index]:
-            return
-        instruction = call.messages[index]
+        """Note the answer to a message, the first one only."""
+        instruction = call.instructions[index]
         if isinstance(reply, Error):
-            reply = Message(reply, reply_to=instruction)
-        self._count += 1
+            reply = Message(
+                reply, reply_to=Message(metadata=instruction.snapshot(), content=RecordDict())
+            )
         reply.metadata.stamp(
             run_id=self._run.run_id,
-            src_node_id=instruction.metadata.dst_node_id,
-            message_id=f"{self._id_prefix}{self._count:012x}",
-            reply_to_message_id=instruction.metadata.message_id,
+            src_node_id=instruction.dst_node_id,
+            message_id=self._new_id(),
+            reply_to_message_id=instruction.message_id,
         )
         reply.metadata.dst_node_id = SUPERLINK_NODE_ID
-        call.replies[index] = reply
-        call.answered[index] = True
-        call.missing -= 1
         reason = None
         if reply.has_error():
             reason = reply.error.reason or f"error {reply.error.code}"
-            call.failures += 1
-            if call.failures <= _MOST_TRACEBACKS:
-                log(
-                    logging.ERROR,
-                    "Node %s failed at %s: %s",
-                    instruction.metadata.dst_node_id,
-                    instruction.metadata.message_type,
-                    reason,
-                )
-        if self.emit is not None:
-            call.outcomes.append(NodeOutcome(instruction.metadata.dst_node_id, seconds, reason))
+        with self._lock:
+            if call.answered[index]:
+                return
+            call.replies[index] = reply
+            call.answered[index] = True
+            call.missing -= 1
+            call.failures += reason is not None
+            failures = call.failures
+            if self.emit is not None:
+                call.outcomes.append(NodeOutcome(instruction.dst_node_id, seconds, reason))
+        if reason is not None and failures <= _MOST_TRACEBACKS:
+            node_id, kind = instruction.dst_node_id, instruction.message_type
+            log(logging.ERROR, "Node %s failed at %s: %s", node_id, kind, reason)
 
     def _tell(self, call: _Call) -> None:
         """Tell once what became of a call."""
@@ -336,8 +350,8 @@ class SimulationGrid(Grid):
                 "%d more nodes failed; their errors are in the run's events.",
                 call.failures - _MOST_TRACEBACKS,
             )
-        if self.emit is not None and call.messages:
-            first = call.messages[0].metadata
+        if self.emit is not None and call.instructions:
+            first = call.instructions[0]
             seconds = time.monotonic() - call.began
             self.emit(Exchange(first.message_type, first.group_id, seconds, call.outcomes))
 

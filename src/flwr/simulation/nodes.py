@@ -55,6 +55,34 @@ class NodeIds(Set[int]):
         index = (((node_id ^ (node_id >> 32)) * _INVERSE) & _MASK) - 1
         return index if 0 <= index < self._count else None
 
+    def copy(self) -> set[int]:
+        """Return the ids as a plain set, which takes memory for each."""
+        return set(self)
+
+    def union(self, *others: Iterable[int]) -> set[int]:
+        """Return the ids that are here or in others."""
+        return self.copy().union(*others)
+
+    def intersection(self, *others: Iterable[int]) -> set[int]:
+        """Return the ids that are here and in all others."""
+        return self.copy().intersection(*others)
+
+    def difference(self, *others: Iterable[int]) -> set[int]:
+        """Return the ids that are here and in none of the others."""
+        return self.copy().difference(*others)
+
+    def symmetric_difference(self, other: Iterable[int]) -> set[int]:
+        """Return the ids that are here or in the other, not in both."""
+        return self.copy().symmetric_difference(other)
+
+    def issubset(self, other: Iterable[int]) -> bool:
+        """Return whether the other has all ids of these."""
+        return self.copy().issubset(other)
+
+    def issuperset(self, other: Iterable[int]) -> bool:
+        """Return whether these have all ids of the other."""
+        return all(node_id in self for node_id in other)
+
     @staticmethod
     def _id(index: int) -> int:
         mixed = ((index + 1) * _FACTOR) & _MASK
