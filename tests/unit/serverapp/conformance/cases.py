@@ -63,7 +63,7 @@ class Case:
     title : str
         The heading of its own settings in the summary.
     state : int
-        Models that it keeps between rounds, and needs while it makes the next one.
+        Models that it needs beside the sum: moments, for example.
     """
 
     name: str
@@ -146,7 +146,7 @@ def _moved(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 ROBUST: Mapping[str, Any] = {"weighted": False, "streams": False}
 KRUM: Mapping[str, Any] = {"num_malicious_nodes": 1}
-OPTIMISER: Mapping[str, Any] = {"title": "FedOpt settings", "from_model": True, "state": 3}
+OPTIMISER: Mapping[str, Any] = {"title": "FedOpt settings", "from_model": True, "state": 2}
 PRIVATE: Mapping[str, Any] = {
     "wraps": True, "title": "DP settings", "nan": "kept out", "from_model": True, "state": 1
 }  # fmt: skip
@@ -157,7 +157,7 @@ MOMENTUM = {"server_learning_rate": 0.5, "server_momentum": 0.9}
 CASES = [
     Case("FedAvg"),
     Case("FedProx", {"proximal_mu": 0.1}, title="FedProx settings"),
-    Case("FedAvgM", MOMENTUM, title="FedAvgM settings", from_model=True, state=2),
+    Case("FedAvgM", MOMENTUM, title="FedAvgM settings", from_model=True, state=1),
     Case("FedAdagrad", **OPTIMISER),
     Case("FedAdam", **OPTIMISER),
     Case("FedYogi", **OPTIMISER),
@@ -167,7 +167,6 @@ CASES = [
         title="q-FedAvg settings",
         weighted=False,
         from_model=True,
-        state=1,
     ),
     Case("FedMedian", orders=True, **ROBUST),
     Case("FedTrimmedAvg", title="FedTrimmedAvg settings", nan="kept out", orders=True, **ROBUST),
