@@ -45,6 +45,7 @@ class Case:
 ROUND = Figure("a round", "s_per_round.median", "s")
 FIRST = Figure("start to the end of round 1", "first_round_done_s", "s")
 PEAK = Figure("memory of all processes", "peak_pss_mib", "MiB")
+ROBUST = ("FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum", "Bulyan")
 STEPPING = ("FedAvg", "FedAvgM", "FedAdagrad", "FedAdam", "FedYogi", "QFedAvg")
 CASES = {
     "100 nodes": Case(
@@ -90,6 +91,17 @@ CASES = {
             )
         ),
         STEPPING,
+    ),
+    "robust": Case(
+        "bench_robust.py",
+        tuple(
+            Figure(label, f"{rule.lower()}{key}", "GB/s", more_is_better=True)
+            for rule in ROBUST
+            for label, key in (
+                (f"{rule} of 20 x 10 MB", "_gb_s"),
+                ("(the same in NumPy)", "_numpy_gb_s"),
+            )
+        ),
     ),
     "startup": Case(
         "startup.py",

@@ -22,6 +22,7 @@ def output_of(script: str, *arguments: str) -> str:
         ("parcels.py", ["--values", "1000", "--runs", "1"]),
         ("reducer.py", ["--replies", "3", "--values", "1000", "--runs", "1"]),
         ("bench_strategies.py", ["--replies", "3", "--values", "1000", "--runs", "1"]),
+        ("bench_robust.py", ["--replies", "7", "--values", "1000", "--malicious", "1"]),
         ("startup.py", ["--runs", "1"]),
     ],
 )

@@ -18,9 +18,10 @@ from flwr.serverapp.strategy.alignment import Alignment
 from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.sums import Part, part_of
 
-BLOCK = 1 << 19  # bytes of a block of all models: they stay in a core's cache
+BLOCK = 1 << 20  # bytes of a block of all models: they stay in a core's cache
 RESIDENT = 1 << 26  # bytes of all models that may be mapped at once
-_LEAST_WIDTH, _MOST_WIDTH = 1 << 10, 1 << 14  # values of one model in a block
+# values of one model in a block: even, so that a complex number, which is two, is not cut
+_LEAST_WIDTH, _MOST_WIDTH = 1 << 10, 1 << 14
 _LEAST_RESIDENT = 1 << 20  # bytes of one model: opening it more often would cost more than reading
 
 Opened = np.ndarray | Sequence[np.ndarray]  # all bytes as they lie in a layout, or its arrays

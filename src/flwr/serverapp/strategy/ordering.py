@@ -53,7 +53,8 @@ def ordered(rows: np.ndarray, classes: Classes) -> Rows:
     if len(rows) > LARGEST_NETWORK:
         side_by_side = np.ascontiguousarray(rows.T)
         side_by_side.sort(axis=1)
-        side_by_side[np.isnan(side_by_side[:, -1])] = np.nan  # as comparisons in a network do
+        if rows.dtype.kind == "f":  # NaN is sorted last; let it spread as in a network
+            side_by_side[np.isnan(side_by_side[:, -1])] = np.nan
         return side_by_side.T
     wires = list(rows)
     spare = np.empty_like(rows[0])
