@@ -16,7 +16,7 @@ project_copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "strategies/comparison"]  # tables that a page includes
 html_theme = "furo"
 html_title = f"Wildflower {release}"
 
