@@ -287,16 +287,19 @@ class PrivacyWrapper(Strategy):
             )
 
     def _warn_of_count(self, replies: int) -> None:
-        dropped = self.accountant is not None
+        if self.accountant is not None:
+            result = "The accountant needs all: nothing is released in this round, nothing spent."
+        elif self.noise_multiplier > 0:
+            result = "The noise is that of the latter."
+        else:
+            result = "The mean is that of the former."
         log(
             WARNING,
             "The number of clients returning parameters (%d) differs from the number of sampled "
             "clients (%d). %s",
             replies,
             self.num_sampled_clients,
-            "The accountant needs all: nothing is released in this round, and nothing spent."
-            if dropped
-            else "The noise is that of the latter.",
+            result,
         )
 
     def _takes_stream(self, aggregate: Callable[[int, Iterable[Message]], object]) -> bool:

@@ -186,7 +186,7 @@ def test_a_round_in_which_not_all_reply_is_dropped_and_costs_nothing(
     assert strategy.privacy_spent().num_releases == 0
     assert strategy.strategy.momentum_vector is None
     assert strategy.clipping_norm == 1.0
-    assert "nothing is released in this round, and nothing spent" in caplog.text
+    assert "nothing is released in this round, nothing spent" in caplog.text
 
 
 @each
