@@ -279,6 +279,29 @@ def test_an_aggregate_train_that_returns_something_else_is_named() -> None:
         Forgetful().start(FakeGrid({1, 2}), MODEL)
 
 
+@pytest.mark.parametrize("phase", ["train", "evaluate"])
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        (None, "an iterable of Messages, empty to ask nobody, but returned NoneType"),
+        ([3], "Messages; item 0 of what it returned is int 3"),
+        ("ask", "Messages; item 0 of what it returned is str 'a'"),
+    ],
+)
+def test_a_configure_method_that_returns_no_messages_is_named(
+    phase: str, returned: object, expected: str
+) -> None:
+    method = f"configure_{phase}"
+
+    def configure(*_: object) -> object:
+        return returned
+
+    configure.__qualname__ = f"Vague.{method}"
+    vague = type("Vague", (FedAvg,), {method: configure})
+    with pytest.raises(TypeError, match=re.escape(f"Vague.{method} must return {expected}")):
+        vague().start(FakeGrid({1, 2}), MODEL)
+
+
 def test_initial_arrays_of_another_type_are_refused() -> None:
     with pytest.raises(TypeError, match="initial_arrays must be an ArrayRecord, not list"):
         FedAvg().start(FakeGrid({1, 2}), [1.0])

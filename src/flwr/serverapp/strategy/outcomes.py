@@ -1,8 +1,8 @@
 """Checks on what users' functions and overridden methods return."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from flwr.app import ArrayRecord, MetricRecord
+from flwr.app import ArrayRecord, Message, MetricRecord
 
 
 def as_metrics(returned: object, function: Callable[..., object]) -> MetricRecord | None:
@@ -36,8 +36,34 @@ def as_trained(
     raise _wrong(function, "a pair of (ArrayRecord or None, MetricRecord or None)", returned)
 
 
+def as_messages(returned: object, function: Callable[..., object]) -> list[Message]:
+    """Return what a ``configure_*`` method gave as a list of messages.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be iterated over, or something in it is no Message.
+    """
+    if not isinstance(returned, Iterable):
+        raise _wrong(function, "an iterable of Messages, empty to ask nobody", returned)
+    messages = list(returned)
+    for index, message in enumerate(messages):
+        if not isinstance(message, Message):
+            raise TypeError(
+                f"{_name(function)} must return Messages; item {index} of what it returned is "
+                f"{_shown(message)}"
+            )
+    return messages
+
+
 def _wrong(function: Callable[..., object], expected: str, returned: object) -> TypeError:
-    name = getattr(function, "__qualname__", repr(function))
+    return TypeError(f"{_name(function)} must return {expected}, but returned {_shown(returned)}")
+
+
+def _name(function: Callable[..., object]) -> str:
+    return getattr(function, "__qualname__", repr(function))
+
+
+def _shown(returned: object) -> str:
     shown = f"{returned!r:.100}" if isinstance(returned, int | float | str | tuple) else ""
-    kind = type(returned).__name__
-    return TypeError(f"{name} must return {expected}, but returned {kind} {shown}".rstrip())
+    return f"{type(returned).__name__} {shown}".rstrip()

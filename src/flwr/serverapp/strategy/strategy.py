@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.log import log
 from flwr.serverapp.grid import Grid
-from flwr.serverapp.strategy.outcomes import as_metrics, as_trained
+from flwr.serverapp.strategy.outcomes import as_messages, as_metrics, as_trained
 from flwr.serverapp.strategy.progress import Progress
 from flwr.serverapp.strategy.reached import Reached
 from flwr.serverapp.strategy.result import Result
@@ -206,7 +206,8 @@ class Strategy(ABC):
                 progress.round_started(server_round)
 
                 # Nodes train the model, and their replies become the next one.
-                messages = self.configure_train(server_round, arrays, train_config, grid)
+                asked = self.configure_train(server_round, arrays, train_config, grid)
+                messages = as_messages(asked, self.configure_train)
                 replies = self._ask(grid, messages, timeout, self.aggregate_train, progress)
                 trained = self.aggregate_train(server_round, replies)
                 new_arrays, metrics = as_trained(trained, self.aggregate_train)
@@ -217,7 +218,8 @@ class Strategy(ABC):
                 del replies, trained  # not held while the next ones are gathered
 
                 # Nodes evaluate the new model.
-                messages = self.configure_evaluate(server_round, arrays, evaluate_config, grid)
+                asked = self.configure_evaluate(server_round, arrays, evaluate_config, grid)
+                messages = as_messages(asked, self.configure_evaluate)
                 replies = self._ask(grid, messages, timeout, self.aggregate_evaluate, progress)
                 evaluated = self.aggregate_evaluate(server_round, replies)
                 progress.evaluated(server_round, as_metrics(evaluated, self.aggregate_evaluate))
@@ -236,13 +238,12 @@ class Strategy(ABC):
     def _ask(
         self,
         grid: Grid,
-        messages: Iterable[Message],
+        messages: list[Message],
         timeout: float,
         aggregate: Callable[[int, Iterable[Message]], object],
         progress: Progress,
     ) -> Iterable[Message]:
         """Send messages and return the replies: as they come if that will do, else a list."""
-        messages = list(messages)
         progress.asked(len(messages))
         if not messages:
             return []
