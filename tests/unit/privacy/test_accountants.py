@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import flwr.serverapp
 from flwr.serverapp import (
     GaussianAccountant,
     GaussianPrivacyEvent,
@@ -267,3 +268,10 @@ def test_config_refuses_values_out_of_range(change: dict[str, Any], message: str
 def test_event_refuses_values_out_of_range(values: tuple[Any, Any, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GaussianPrivacyEvent(*values)
+
+
+def test_serverapp_offers_them_lazily() -> None:
+    assert {"GaussianAccountant", "RdpAccountant", "SamplingMethod"} <= set(dir(flwr.serverapp))
+    assert flwr.serverapp.RdpAccountant is RdpAccountant
+    with pytest.raises(AttributeError, match=r"'flwr\.serverapp' has no attribute 'Nonsense'"):
+        _ = flwr.serverapp.Nonsense
