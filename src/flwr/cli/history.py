@@ -51,6 +51,19 @@ class Round:
         return {}
 
 
+@dataclass
+class Tally:
+    """How many messages of one type there were, and how many came back as errors."""
+
+    messages: int = 0
+    failures: int = 0
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether there were any, and none was answered by anything but an error."""
+        return 0 < self.messages == self.failures
+
+
 class History:
     """The rounds of a run, its failures, and its size.
 
@@ -64,10 +77,8 @@ class History:
         How many rounds there will be; 0 if the app does not say.
     exchanges : int
         Batches of messages sent and answered.
-    messages : int
-        Messages in them.
-    failures : int
-        Messages that came back as errors.
+    by_type : dict of str to Tally
+        The messages in them, by their type.
     first_failure : tuple of (int, str) or None
         Node id and error of the first of them.
     """
@@ -78,8 +89,7 @@ class History:
         self.rounds: list[Round] = []
         self.planned = 0
         self.exchanges = 0
-        self.messages = 0
-        self.failures = 0
+        self.by_type: dict[str, Tally] = {}
         self.first_failure: tuple[int, str] | None = None
 
     def add(self, event: Event) -> None:
@@ -101,6 +111,20 @@ class History:
             self.planned = event.of
         elif isinstance(event, RunStarted):
             self.nodes, self.workers = event.nodes, event.workers
+
+    def tally(self, category: str = "") -> Tally:
+        """Return the sum over all types, or those of a category (what is before the dot)."""
+        tallies = [
+            each
+            for message_type, each in self.by_type.items()
+            if category in ("", message_type.partition(".")[0])
+        ]
+        return Tally(sum(each.messages for each in tallies), sum(each.failures for each in tallies))
+
+    @property
+    def failures(self) -> int:
+        """How many messages of any type came back as errors."""
+        return self.tally().failures
 
     @property
     def finished_rounds(self) -> list[Round]:
@@ -125,10 +149,11 @@ class History:
 
     def _add_exchange(self, event: Exchange) -> None:
         self.exchanges += 1
-        self.messages += len(event.outcomes)
+        tally = self.by_type.setdefault(event.message_type, Tally())
+        tally.messages += len(event.outcomes)
         for outcome in event.outcomes:
             if outcome.error is not None:
-                self.failures += 1
+                tally.failures += 1
                 if self.first_failure is None:
                     self.first_failure = outcome.node_id, outcome.error
 

@@ -161,6 +161,7 @@ class _Course:
         self.workers = workers
         self.history = History()
         self.ended = False
+        self.warnings: list[str] = []
 
     def take(self) -> BaseException | None:
         """Run the app and sum up; return what ended it early, if anything did."""
@@ -238,7 +239,7 @@ class _Course:
             self.workers.output.start()
         try:
             self._simulate(show)
-            self._check_that_some_node_answered()
+            self._judge_replies()
         except SystemExit as error:
             return error if error.code else None
         except (Exception, KeyboardInterrupt) as error:
@@ -297,11 +298,19 @@ class _Course:
             environment={ARTIFACTS_VARIABLE: str(self.artifacts)},
         )
 
-    def _check_that_some_node_answered(self) -> None:
-        """Call a run failed in which no message was ever answered by anything but an error."""
-        messages = self.history.messages
-        if messages and self.history.failures == messages:
-            raise RunFailedError(f"All of its {messages} messages came back as errors.")
+    def _judge_replies(self) -> None:
+        """Call a run failed in which all messages failed, or all for training; warn of other types."""
+        for category, name in (("", ""), ("train", "train ")):
+            tally = self.history.tally(category)
+            if tally.all_failed:
+                raise RunFailedError(
+                    f"All of its {tally.messages} {name}messages came back as errors."
+                )
+        for message_type, tally in self.history.by_type.items():
+            if tally.all_failed:
+                self.warnings.append(
+                    f"All {tally.messages} messages of type '{message_type}' came back as errors."
+                )
 
     def _record_end(self, error: BaseException | None) -> None:
         from flwr.app.events import RunFinished
@@ -320,6 +329,8 @@ class _Course:
 
         title = f"{self.request.app.name}, run {self.run.run_id}"
         print_summary(self.history, self.artifacts, self.log, title)
+        for warning in self.warnings:
+            log(WARNING, warning)
 
 
 def _cause(error: BaseException, app_dir: Path | None = None) -> str:
