@@ -2,19 +2,22 @@
 
 import sys
 
+from flwr.cli.streams import usable_streams
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if sys.argv[1:] in (["-V"], ["--version"]):
-        # Answered before the CLI library is loaded: this is the command that tools call most.
-        from flwr._version import __version__
+    with usable_streams():
+        if sys.argv[1:] in (["-V"], ["--version"]):
+            # Answered before the CLI library is loaded: this is the command that tools call most.
+            from flwr._version import __version__
 
-        sys.stdout.write(f"Flower version: {__version__}\n")
-        return
-    try:
-        from flwr.cli.commands import app
+            sys.stdout.write(f"Flower version: {__version__}\n")
+            return
+        try:
+            from flwr.cli.commands import app
 
-        app()
-    except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted.\n")
-        raise SystemExit(130) from None
+            app()
+        except KeyboardInterrupt:
+            sys.stderr.write("\nInterrupted.\n")
+            raise SystemExit(130) from None

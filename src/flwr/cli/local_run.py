@@ -181,7 +181,10 @@ class _Course:
             if error is not None and not isinstance(error, KeyboardInterrupt):
                 traceback.print_exception(error, file=file)
             with self._teed(file):
-                self._sum_up()
+                try:
+                    self._sum_up()
+                except Exception as fault:  # it changes nothing about how the run ended
+                    log(WARNING, "The summary could not be made: %s", _cause(fault))
         return error
 
     def raise_failure(self, error: BaseException) -> NoReturn:
@@ -299,7 +302,7 @@ class _Course:
         )
 
     def _judge_replies(self) -> None:
-        """Call a run failed in which all messages failed, or all for training; warn of other types."""
+        """Call a run failed that got no reply, or none to training; warn of other such types."""
         for category, name in (("", ""), ("train", "train ")):
             tally = self.history.tally(category)
             if tally.all_failed:

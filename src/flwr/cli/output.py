@@ -73,8 +73,8 @@ def error_code(error: FlwrError) -> str:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print a JSON object to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print a JSON object to stdout, in ASCII: whatever the encoding, nothing is lost."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
     sys.stdout.flush()
 
 

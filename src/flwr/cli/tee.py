@@ -10,12 +10,18 @@ import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from flwr.cli.streams import let_go
+
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LAST_WORDS = 2.0  # seconds that a worker's child may still hold the pipe after the run
 
 
 class Tee(io.TextIOBase):
-    """A text stream that writes to another and, without colours, to a log."""
+    """A text stream that writes to another and, without colours, to a log.
+
+    When the other takes nothing more (its reader is gone, its disk full), the log goes on alone:
+    the run does not depend on who looks at it.
+    """
 
     def __init__(self, stream: TextIO, log: TextIO) -> None:
         self._stream = stream
@@ -24,12 +30,24 @@ class Tee(io.TextIOBase):
     def write(self, text: str) -> int:
         """Write to both; the log first, so that it is complete when the terminal is gone."""
         self._log.write(_COLOUR.sub("", text) if "\x1b" in text else text)
-        return self._stream.write(text)
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            let_go(self._stream, error)
+        return len(text)
 
     def flush(self) -> None:
         """Flush both."""
         self._log.flush()
-        self._stream.flush()
+        try:
+            self._stream.flush()
+        except OSError as error:
+            let_go(self._stream, error)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # nobody sets it
+        """The stream's encoding, by which others choose what they print."""
+        return self._stream.encoding
 
     def isatty(self) -> bool:
         """Return whether the stream is a terminal."""
@@ -63,10 +81,10 @@ def teed(log: TextIO, *, stdout: TextIO | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # the reader of a pipe may be gone
-            sys.stdout.flush()
-            sys.stderr.flush()
-        sys.stdout, sys.stderr = before
+        (out, err), (sys.stdout, sys.stderr) = (sys.stdout, sys.stderr), before
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            out.flush()
+            err.flush()
 
 
 class WorkerOutput:
@@ -101,7 +119,7 @@ class WorkerOutput:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         with os.fdopen(self._reader, "rb", buffering=0) as pipe:
             while data := pipe.read(1 << 16):
-                # Workers must never wait for a terminal that is gone.
+                # Workers must never wait for a log that is gone.
                 with contextlib.suppress(OSError, ValueError):
                     sys.stdout.write(decoder.decode(data))
                     sys.stdout.flush()

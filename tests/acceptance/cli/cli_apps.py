@@ -1,5 +1,6 @@
 """The real ``flwr`` command in processes of its own, with a home of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -140,6 +141,25 @@ class Flwr:
             check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def in_shell(self, line: str, **variables: str) -> Outcome:
+        """Run a shell's command line, in which ``flwr`` is the command."""
+        done = subprocess.run(
+            ["sh", "-c", f'flwr() {{ "$COMMAND" "$@"; }}; {line}'],
+            cwd=self.work,
+            env={**self.environment, "COMMAND": str(COMMAND), **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def status(self) -> str:
+        """Return the status of the only run."""
+        (run,) = json.loads(self("ls", "--format", "json").out)["runs"]
+        return str(run["status"])
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own, its output in one pipe."""

@@ -7,11 +7,6 @@ from pathlib import Path
 from cli_apps import Flwr
 
 
-def status(flwr: Flwr) -> str:
-    (run,) = json.loads(flwr("ls", "--format", "json").out)["runs"]
-    return str(run["status"])
-
-
 def test_a_strategy_that_asks_nobody_by_none_is_named(flwr: Flwr, app: Callable[..., Path]) -> None:
     folder = app()
     source = folder / "tiny" / "server_app.py"
@@ -25,7 +20,7 @@ def test_a_strategy_that_asks_nobody_by_none_is_named(flwr: Flwr, app: Callable[
     assert ended.code == 1
     assert "Vague.configure_train must return an iterable of Messages" in ended.err
     assert "returned NoneType" in ended.err
-    assert status(flwr) == "finished:failed"
+    assert flwr.status() == "finished:failed"
 
 
 def with_broken(folder: Path, *handlers: str) -> Path:
@@ -47,7 +42,7 @@ def test_a_run_that_only_evaluated_has_failed(flwr: Flwr, app: Callable[..., Pat
     assert "ValueError: broken train" in ended.err
     result = json.loads(ended.out)
     assert (result["status"], result["failures"]) == ("finished:failed", 4)
-    assert status(flwr) == "finished:failed"
+    assert flwr.status() == "finished:failed"
 
 
 def test_train_actions_count_together(flwr: Flwr, app: Callable[..., Path]) -> None:
@@ -65,7 +60,7 @@ def test_train_actions_count_together(flwr: Flwr, app: Callable[..., Path]) -> N
     ended = flwr("run", folder)
     assert ended.code == 0, ended.err
     assert "All 2 messages of type 'train' came back as errors." in ended.err
-    assert status(flwr) == "finished:completed"
+    assert flwr.status() == "finished:completed"
 
 
 def test_evaluation_that_always_failed_is_warned_of_at_the_end(
@@ -76,7 +71,7 @@ def test_evaluation_that_always_failed_is_warned_of_at_the_end(
     last_line = ended.err.splitlines()[-1]
     assert last_line.startswith("WARNING")
     assert last_line.endswith("All 4 messages of type 'evaluate' came back as errors.")
-    assert status(flwr) == "finished:completed"
+    assert flwr.status() == "finished:completed"
 
 
 def test_no_warning_where_some_answered(flwr: Flwr, app: Callable[..., Path]) -> None:
