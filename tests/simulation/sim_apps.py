@@ -132,6 +132,16 @@ def names(message: Message, context: Context) -> Message:
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
 
 
+@app.train("twice")
+def train_twice(message: Message, context: Context) -> Message:
+    """Make two large records, as clipping mods do: more than the slot was made for."""
+    received = message.content["arrays"]
+    first = ArrayRecord([received.to_numpy_ndarrays()[0] + 1])
+    second = ArrayRecord([first.to_numpy_ndarrays()[0] - received.to_numpy_ndarrays()[0]])
+    metrics = MetricRecord({"num-examples": 1})
+    return Message(RecordDict({"arrays": second, "metrics": metrics}), reply_to=message)
+
+
 @app.query("keep")
 def keep(message: Message, context: Context) -> Message:
     """Hold on to what was received and what was sent, and say whether it has changed since."""

@@ -98,6 +98,26 @@ def test_descriptors_do_not_grow_with_messages_or_kept_replies(run: Run) -> None
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_the_model_stays_in_place_while_workers_read_it(run: Run) -> None:
+    """Replies that are spilled make room; what is still being read must not move with them."""
+
+    def main(grid: Grid, context: Context) -> None:
+        for value in range(8):
+            model = ArrayRecord([np.full(5_000_000, value, np.float32)])
+            replies = grid.send_and_receive(
+                to_all(grid, "train.twice", RecordDict({"arrays": model}))
+            )
+            for reply in replies:
+                (array,) = reply.content["arrays"].to_numpy_ndarrays()
+                assert (array == 1).all()
+            forwarded = RecordDict({"arrays": replies[0].content["arrays"]})
+            for reply in grid.send_and_receive(to_all(grid, "train.twice", forwarded)):
+                (array,) = reply.content["arrays"].to_numpy_ndarrays()
+                assert (array == 1).all()
+
+    run(main, sim_apps.app, nodes=6)
+
+
 def test_one_message_object_may_be_sent_again_and_again(run: Run) -> None:
     def main(grid: Grid, context: Context) -> None:
         ids = list(grid.get_node_ids())

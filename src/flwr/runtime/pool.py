@@ -130,7 +130,6 @@ class WorkerPool:
         self._busy_nodes: set[int] = set()
         self._states: dict[int, StoredState] = {}
         self._segments = SegmentPool()
-        self._slots: dict[int, int] = {}  # segment key -> number of the task it was last lent to
         self._spill = SpillFile()
         self._pace: dict[str, float] = {}
         self._reply_bytes: dict[str, int] = {}
@@ -421,6 +420,10 @@ class WorkerPool:
         segments: list[Segment],
     ) -> Item:
         assert task.content is not None
+        for arrays in task.content.arrays:
+            held = arrays.held()
+            if held is not None and held.segment is not None:
+                task.lease.append(Lease(held.segment))  # nothing moves while a worker reads it
         kind = task.metadata.message_type
         expected = self._reply_bytes.get(kind, task.content.large_bytes)
         slot = 0
@@ -444,19 +447,19 @@ class WorkerPool:
 
     def _lend_slot(self, worker: _WorkerProcess, task: Task, nbytes: int) -> Segment:
         """Return a segment for a reply's arrays; held replies are spilled to make room."""
-        in_use = [s for s in self._segments if s.key in self._slots and s.in_use]
+        in_use = [s for s in self._segments if s.turn is not None and s.in_use]
         many = len(in_use) > self._size + _FREE_SLOTS
         much = len(in_use) > self._size and sum(s.nbytes for s in in_use) > _FREE_SLOT_BYTES
         if many or much:
             self._spill_one(in_use)
         segment = self._segments.take(nbytes, prefer=worker.mapped)
-        self._slots[segment.key] = task.seq
+        segment.turn = task.seq
         task.lease.append(Lease(segment))
         return segment
 
     def _spill_one(self, in_use: list[Segment]) -> None:
         """Move the reply that will be read last, of those that nobody is reading, to a file."""
-        for segment in sorted(in_use, key=lambda s: self._slots[s.key], reverse=True):
+        for segment in sorted(in_use, key=lambda s: s.turn or 0, reverse=True):
             holders = segment.holders()
             if holders and all(isinstance(holder, Held) for holder in holders):
                 for holder in holders:
@@ -574,7 +577,8 @@ class WorkerPool:
         self._store_state(task.node_id, result.state, frames)
         if result.slot_kept:
             for lease in task.lease:
-                self._segments.retire(lease.segment)
+                if lease.segment.turn == task.seq:
+                    self._segments.retire(lease.segment)
         self._answer(task, reply, result.seconds)
 
     def _store_state(self, node_id: int, state: protocol.State | None, frames: Bytes) -> None:

@@ -56,6 +56,7 @@ class Segment:
         self.nbytes = nbytes
         self.key = key
         self.retired = False
+        self.turn: int | None = None  # of the reply that lies in it; None: it is not lent as a slot
         self._map = mmap.mmap(fd, nbytes)
         self._seen: list[weakref.ref[object]] = []
 
@@ -165,7 +166,9 @@ class SegmentPool:
         free = [s for s in self._segments if not s.in_use]
         fitting = [s for s in free if nbytes <= s.nbytes <= 2 * nbytes + mmap.PAGESIZE]
         if fitting:
-            return min(fitting, key=lambda s: (s.key not in prefer, s.nbytes, s.key))
+            segment = min(fitting, key=lambda s: (s.key not in prefer, s.nbytes, s.key))
+            segment.turn = None
+            return segment
         for segment in free:  # sizes have changed: give the memory back before asking for more
             if segment.nbytes >= _WORTH_GIVING_BACK:
                 self.retire(segment)
