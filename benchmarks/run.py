@@ -103,6 +103,13 @@ CASES = {
             )
         ),
     ),
+    "trees": Case(
+        "bench_trees.py",
+        (
+            Figure("FedXgbBagging of 10 nodes, round 1", "first_ms", "ms"),
+            Figure("FedXgbBagging of 10 nodes, round 30", "last_ms", "ms"),
+        ),
+    ),
     "startup": Case(
         "startup.py",
         (
