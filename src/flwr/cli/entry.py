@@ -14,10 +14,15 @@ def main() -> None:
 
             sys.stdout.write(f"Flower version: {__version__}\n")
             return
+        from flwr.cli.interrupts import exit_status, interrupts
+
+        interrupts.install()
         try:
             from flwr.cli.commands import app
 
             app()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             sys.stderr.write("\nInterrupted.\n")
-            raise SystemExit(130) from None
+            raise SystemExit(exit_status(interrupt)) from None
+        finally:
+            interrupts.end()

@@ -11,6 +11,7 @@ from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from flwr.cli.interrupts import Terminated, interrupts
 from flwr.cli.local_store import open_store, runs_dir
 from flwr.cli.place import NO_FEDERATION
 from flwr.cli.tee import WorkerOutput, teed
@@ -87,6 +88,7 @@ def run_in_place(request: LocalRun, result: dict[str, Any]) -> None:
         folder = stack.enter_context(RunDir.create(runs_dir(), run_id))
         os.environ[ARTIFACTS_VARIABLE] = str(folder.artifacts)
         app = request.app
+        interrupts.hold()  # from here to the end, but for the app itself: the record is to be kept
         store.create_run(
             NewRun(
                 run_id=run_id,
@@ -202,7 +204,8 @@ class _Course:
             done = len(self.history.finished_rounds)
             of = f" of {self.history.planned}" if self.history.planned else ""
             message = f"Interrupted after {done}{of} rounds: run {run_id} is finished:stopped."
-            raise KeyboardInterrupt(message) from error
+            kind = Terminated if isinstance(error, Terminated) else KeyboardInterrupt
+            raise kind(message) from error
         message = f"Run {run_id} failed: {_cause(error, self.request.app.app_dir)}"
         if self.history.first_failure is not None:
             node, text = self.history.first_failure
@@ -241,14 +244,17 @@ class _Course:
         if self.workers is not None:
             self.workers.output.start()
         try:
-            self._simulate(show)
+            try:
+                interrupts.release()
+                self._simulate(show)
+            finally:
+                interrupts.hold()
             self._judge_replies()
-        except SystemExit as error:
-            return error if error.code else None
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
             # Ends the generators that the frames hold while their last events can be recorded.
             traceback.clear_frames(error.__traceback__)
-            return error
+            cause = _interrupt_behind(error) or error
+            return None if isinstance(cause, SystemExit) and not cause.code else cause
         finally:
             self.ended = True
             if self.workers is not None:
@@ -321,7 +327,8 @@ class _Course:
 
         event, details = RunEvent.COMPLETE, ""
         if isinstance(error, KeyboardInterrupt):
-            event, details = RunEvent.STOP, "Interrupted by Ctrl-C"
+            by = "SIGTERM" if isinstance(error, Terminated) else "Ctrl-C"
+            event, details = RunEvent.STOP, f"Interrupted by {by}"
         elif error is not None:
             event, details = RunEvent.FAIL, _cause(error).splitlines()[0]
         self.run = self.store.move(self.run.run_id, event, details)
@@ -334,6 +341,14 @@ class _Course:
         print_summary(self.history, self.artifacts, self.log, title)
         for warning in self.warnings:
             log(WARNING, warning)
+
+
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the interrupt that an error came from, such as one of the app's own clearing up."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__cause__ or behind.__context__
+    return behind
 
 
 def _cause(error: BaseException, app_dir: Path | None = None) -> str:

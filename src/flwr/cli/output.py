@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from flwr.cli.interrupts import exit_status
 from flwr.errors import FlwrError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-INTERRUPTED = 130
 _WIDE = 1000  # columns of a pipe or a file: nothing is cut there
 
 
@@ -44,7 +44,7 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
     Raises
     ------
     typer.Exit
-        With the error's exit code, 130 after Ctrl-C.
+        With the error's exit code, 130 after Ctrl-C, 143 after SIGTERM.
     """
     result: dict[str, Any] = {}
     try:
@@ -55,7 +55,7 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
     except KeyboardInterrupt as interrupt:
         message = str(interrupt) or "Interrupted."
         sys.stderr.write(f"\n{message}\n")
-        code, status = "interrupted", INTERRUPTED
+        code, status = "interrupted", exit_status(interrupt)
     else:
         if output_format is OutputFormat.JSON:
             print_json({"success": True, **result})

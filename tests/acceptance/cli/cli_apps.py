@@ -1,5 +1,6 @@
 """The real ``flwr`` command in processes of its own, with a home of its own."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -173,3 +174,13 @@ class Flwr:
             text=True,
             start_new_session=True,
         )
+
+
+def group(leader: int) -> list[int]:
+    """Return the processes of a process group."""
+    members = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(entry.name)) == leader:
+                members.append(int(entry.name))
+    return members

@@ -1,6 +1,5 @@
 """Making, running, listing and following apps."""
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_apps import COMMAND, PROJECT, Flwr
+from cli_apps import COMMAND, PROJECT, Flwr, group
 
 ROOT = Path(__file__).parents[3]
 
@@ -253,19 +252,6 @@ def test_exiting_servers(flwr: Flwr, app: Callable[..., Path]) -> None:
     assert "sys.exit(3)" in ran.err
 
 
-@pytest.fixture
-def waiting(flwr: Flwr, app: Callable[..., Path], tmp_path: Path) -> "subprocess.Popen[str]":
-    """Return a run that waits after its training."""
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    process = flwr.start("run", app(then=f"open({str(gate)!r}).read()"))
-    assert process.stdout
-    for line in process.stdout:
-        if "Round 2/2" in line:
-            break
-    return process
-
-
 def test_an_interrupted_run_is_stopped(flwr: Flwr, waiting: "subprocess.Popen[str]") -> None:
     os.killpg(waiting.pid, signal.SIGINT)
     out, _ = waiting.communicate(timeout=60)
@@ -294,16 +280,6 @@ def test_a_killed_run_has_failed_and_its_workers_are_gone(
     (run,) = json.loads(flwr("ls", "--format", "json").out)["runs"]
     assert run["status"] == "finished:failed"
     assert "killed" in run["status-details"]
-
-
-def group(leader: int) -> list[int]:
-    """Return the processes of a process group."""
-    members = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if os.getpgid(int(entry.name)) == leader:
-                members.append(int(entry.name))
-    return members
 
 
 def test_lists(flwr: Flwr, app: Callable[..., Path]) -> None:

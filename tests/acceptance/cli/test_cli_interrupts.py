@@ -1,0 +1,114 @@
+"""Ctrl-C and SIGTERM end a run with a record, however many come and whenever."""
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_apps import Flwr, group
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+def hammer(process: "subprocess.Popen[str]", number: signal.Signals, times: int) -> None:
+    """Send a signal every 10 ms, at most so often, until the process ends."""
+    end = os.pidfd_open(process.pid)
+    for _ in range(times):
+        process.send_signal(number)
+        if select.select([end], [], [], 0.01)[0]:
+            break
+    os.close(end)
+
+
+def assert_stopped(flwr: Flwr, process: "subprocess.Popen[str]", code: int = 130) -> str:
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == code, out
+    assert flwr.status() == "finished:stopped"
+    assert "Traceback" not in out
+    assert "Exception ignored" not in out
+    assert out.rstrip().endswith("is finished:stopped.")
+    return out
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 20, 1000])
+def test_any_number_of_interrupts(flwr: Flwr, waiting: "subprocess.Popen[str]", times: int) -> None:
+    hammer(waiting, signal.SIGINT, times)
+    out = assert_stopped(flwr, waiting)
+    assert "Artifacts: " in out
+    assert "Interrupted after 2 of 2 rounds" in out
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+@pytest.mark.parametrize("to_group", [False, True])
+def test_signals_end_a_run_and_its_workers(
+    flwr: Flwr, waiting: "subprocess.Popen[str]", number: signal.Signals, to_group: bool
+) -> None:
+    others = [process for process in group(waiting.pid) if process != waiting.pid]
+    assert others
+    ends = [os.pidfd_open(process) for process in others]
+    (os.killpg if to_group else os.kill)(waiting.pid, number)
+    assert_stopped(flwr, waiting, EXIT_CODES[number])
+    for end in ends:
+        assert select.select([end], [], [], 60)[0], "a worker outlived its run"
+        os.close(end)
+    details = flwr("ls", "--format", "json").out
+    assert f"Interrupted by {'SIGTERM' if number == signal.SIGTERM else 'Ctrl-C'}" in details
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_signals_while_clients_train(
+    flwr: Flwr, app: Callable[..., Path], number: signal.Signals
+) -> None:
+    running = flwr.start("run", app(first="import threading; threading.Event().wait()"))
+    assert running.stdout
+    for line in running.stdout:
+        if "a client prints" in line:
+            break
+    hammer(running, number, 1000)
+    assert "Interrupted after 0 of 2 rounds" in assert_stopped(flwr, running, EXIT_CODES[number])
+
+
+CLEARING_UP = """
+    try:
+        {wait}
+    except KeyboardInterrupt:
+        {then}
+"""
+
+
+@pytest.mark.parametrize("then", ["raise RuntimeError('clumsy')", "import sys; sys.exit(0)"])
+def test_an_app_that_ends_by_itself_when_interrupted_is_stopped(
+    flwr: Flwr, waiting_in: Callable[[str], "subprocess.Popen[str]"], then: str
+) -> None:
+    process = waiting_in(CLEARING_UP.replace("{then}", then))
+    process.send_signal(signal.SIGINT)
+    assert_stopped(flwr, process)
+
+
+def test_an_app_that_goes_on_when_interrupted_completes(
+    flwr: Flwr, waiting_in: Callable[[str], "subprocess.Popen[str]"]
+) -> None:
+    process = waiting_in(CLEARING_UP.replace("{then}", "print('saved')"))
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+    assert "saved" in out
+    assert flwr.status() == "finished:completed"
+
+
+def test_an_ignored_interrupt_stays_ignored(flwr: Flwr, app: Callable[..., Path]) -> None:
+    folder = app(then="import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    assert flwr.in_shell(f"trap '' INT; flwr run {folder}").code == 0
+    assert flwr("run", folder).code == 130
+
+
+def test_children_of_an_app_keep_the_usual_handlers(flwr: Flwr, app: Callable[..., Path]) -> None:
+    fork = (
+        "import os, signal\n"
+        "    if not (child := os.fork()): os.kill(os.getpid(), signal.SIGTERM); os._exit(7)\n"
+        "    print('ended with', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert "ended with -15" in flwr("run", app(then=fork)).out
