@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import random
 import re
 import subprocess
@@ -18,10 +19,11 @@ CODE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTA
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_runs_and_prints_what_the_page_says(
-    page: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The blocks of a page run one after the other; a text block right below one is its output."""
     monkeypatch.syspath_prepend(str(DOCS / "code"))
+    caplog.set_level(logging.INFO, "flwr")  # a page may change it; afterwards it is as before
     random.seed(0)
     scope: dict[str, Any] = {"__name__": page.stem}
     blocks = CODE.findall(page.read_text())

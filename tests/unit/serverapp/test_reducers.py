@@ -21,10 +21,8 @@ from flwr.serverapp.strategy.metrics import MetricMean, aggregate_metricrecords
 from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean
 from flwr.serverapp.strategy.replies import ReplyReader, Update
 
-VECTORS = {
-    vector["id"]: vector
-    for vector in json.loads(Path(__file__).with_name("vectors.json").read_text())["vectors"]
-}
+DATA = Path(__file__).parents[2] / "data" / "strategies.json"
+VECTORS = {vector["id"]: vector for vector in json.loads(DATA.read_text())["vectors"]}
 LARGE = 40_000  # float32 values: beyond what is copied or fits one block
 
 

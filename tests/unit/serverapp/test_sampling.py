@@ -13,7 +13,8 @@ from flwr.errors import NotEnoughNodesError
 from flwr.serverapp.strategy import sampling
 from flwr.serverapp.strategy.sampling import sample_nodes
 
-VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text())["vectors"]
+DATA = Path(__file__).parents[2] / "data" / "strategies.json"
+VECTORS = json.loads(DATA.read_text())["vectors"]
 [CASES] = [vector["cases"] for vector in VECTORS if vector["id"] == "sample-size"]
 
 
