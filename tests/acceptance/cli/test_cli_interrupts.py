@@ -112,3 +112,54 @@ def test_children_of_an_app_keep_the_usual_handlers(flwr: Flwr, app: Callable[..
         "    print('ended with', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     assert "ended with -15" in flwr("run", app(then=fork)).out
+
+
+AT_CLOSE = """
+    import os, signal
+    from {module} import {name} as Closed
+    close = Closed.close
+    def interrupted(self):
+        os.kill(os.getpid(), signal.{number})
+        close(self)
+    Closed.close = interrupted
+    {then}
+"""
+STORE, ZYGOTE = ("flwr.store", "Store"), ("flwr.runtime.launch", "ZygoteHandle")
+POOL = ("flwr.runtime.pool", "WorkerPool")
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+@pytest.mark.parametrize(
+    ("closed", "then", "status"),
+    [
+        (STORE, "pass", "completed"),
+        (STORE, "raise KeyboardInterrupt", "stopped"),
+        (STORE, "raise ValueError('lost')", "failed"),
+        (POOL, "pass", "stopped"),
+        (ZYGOTE, "raise KeyboardInterrupt", "stopped"),
+    ],
+)
+def test_signals_while_things_close(
+    flwr: Flwr,
+    app: Callable[..., Path],
+    number: signal.Signals,
+    closed: tuple[str, str],
+    then: str,
+    status: str,
+) -> None:
+    parts = {"module": closed[0], "name": closed[1], "number": number.name, "then": then}
+    ended = flwr("run", app(then=AT_CLOSE.format(**parts).strip()))
+    codes = {"completed": {0}, "failed": {1}, "stopped": {130, EXIT_CODES[number]}}
+    assert ended.code in codes[status]
+    assert "Artifacts: " in ended.out
+    for text in ("Traceback", "Exception ignored"):
+        assert text not in ended.err
+    assert flwr.status() == f"finished:{status}"
+
+
+def test_signals_while_clients_run_in_this_process(flwr: Flwr, app: Callable[..., Path]) -> None:
+    folder = app(first="import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    ended = flwr("run", folder, "--debug")
+    assert ended.code == 143
+    assert "Traceback" not in ended.err
+    assert flwr.status() == "finished:stopped"
