@@ -82,7 +82,7 @@ class Alignment:
             array = arrays[entry.name]
             self._check(update, entry.name, "shape", array.shape, entry.shape)
             dtype = memory.dtype_of(entry.dtype)
-            self._check(update, entry.name, "dtype", _native(array.dtype), _native(dtype))
+            self._check(update, entry.name, "dtype", native(array.dtype), native(dtype))
         return [arrays[name] for name in layout.names]
 
     def _check(self, update: Update, name: str, what: str, found: object, first: object) -> None:
@@ -103,5 +103,6 @@ def _decoded(update: Update) -> list[np.ndarray]:
         ) from error
 
 
-def _native(dtype: np.dtype) -> np.dtype:
+def native(dtype: np.dtype) -> np.dtype:
+    """Return a dtype in this machine's byte order."""
     return dtype.newbyteorder("=")

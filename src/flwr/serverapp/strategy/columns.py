@@ -1,8 +1,8 @@
 """Walking many models side by side: the same few coordinates of all of them, then the next few.
 
 Replies may lie in shared memory, on the heap or in a file that is mapped when it is opened. They
-are opened anew every 64 MiB of what has been read, so that no more than that is mapped at a time,
-however many replies there are and however large.
+are opened anew every 64 MiB of what has been read, so that of all replies together no more than
+that is mapped at a time, however large they are (128 KiB of each, if they are more than 500).
 """
 
 from bisect import bisect_right
@@ -14,7 +14,7 @@ import numpy as np
 
 from flwr.app import memory
 from flwr.app.layout import Entry, Layout
-from flwr.serverapp.strategy.alignment import Alignment
+from flwr.serverapp.strategy.alignment import Alignment, native
 from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.sums import Part, part_of
 
@@ -22,7 +22,7 @@ BLOCK = 1 << 20  # bytes of a block of all models: they stay in a core's cache
 RESIDENT = 1 << 26  # bytes of all models that may be mapped at once
 # values of one model in a block: even, so that a complex number, which is two, is not cut
 _LEAST_WIDTH, _MOST_WIDTH = 1 << 10, 1 << 14
-_LEAST_RESIDENT = 1 << 20  # bytes of one model: opening it more often would cost more than reading
+_LEAST_RESIDENT = 1 << 17  # bytes of one model: to open it more often would cost more than reading
 
 Opened = np.ndarray | Sequence[np.ndarray]  # all bytes as they lie in a layout, or its arrays
 Model = Callable[[], Opened]
@@ -221,9 +221,7 @@ def _check_same(number: int, model: list[np.ndarray], first: list[np.ndarray]) -
     if len(model) != len(first):
         raise ValueError(f"Model {number} has {len(model)} arrays, model 0 has {len(first)}.")
     for index, (array, other) in enumerate(zip(model, first, strict=True)):
-        if array.shape != other.shape or array.dtype.newbyteorder("=") != other.dtype.newbyteorder(
-            "="
-        ):
+        if (array.shape, native(array.dtype)) != (other.shape, native(other.dtype)):
             raise ValueError(
                 f"Array {index} of model {number} is {array.dtype} of shape {array.shape}, that "
                 f"of model 0 is {other.dtype} of shape {other.shape}."
