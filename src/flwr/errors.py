@@ -18,7 +18,7 @@
     ├── RunFailedError           1   a run ended as finished:failed
     └── AppExitError           200   documented exits of an app (202: aggregation)
 
-Exit codes 0 (success), 2 (usage) and 130 (interrupted) are the command line's own.
+Exit codes 0 (success), 2 (usage), 130 and 143 (SIGINT, SIGTERM) are the command line's own.
 """
 
 
