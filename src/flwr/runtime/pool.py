@@ -47,7 +47,7 @@ from flwr.runtime.tasks import Lease, Outgoing, OutgoingArrays, Task
 from flwr.runtime.worker import open_status
 from flwr.wire import records as wire_records
 
-_BATCH_SECONDS = (0.0005, 0.003)  # client time that one dispatch carries: a wake-up costs 0.1 ms
+_BATCH_SECONDS = (0.0007, 0.003)  # client time that one dispatch carries: a wake-up costs 0.1 ms
 _QUICK = 0.002  # seconds of client time below which messages are batched, and sent ahead
 _AHEAD_BYTES = 64 << 10  # of a batch sent ahead: it must fit into the socket, or both ends wait
 _ITEM_BYTES = 300
@@ -364,9 +364,11 @@ class WorkerPool:
         if not self._is_quick(task):
             return 1
         pace = max(self._pace[task.metadata.message_type], 1e-6)
-        fair = -(-len(self._queue) // self._size)  # clients may be slower than they were
+        waiting = len(self._queue)
+        others = len(self._idle) + self._size - len(self._workers)  # clients may be slower than
+        fair = -(-waiting // (others + 1))  # they were: leave their share to workers with no work
         at_least, at_most = (int(seconds / pace) for seconds in _BATCH_SECONDS)
-        return max(1, min(at_most, fair, max(at_least, -(-fair // 2))))
+        return max(1, min(at_most, fair, max(at_least, -(-waiting // (2 * self._size)))))
 
     def _send(self, worker: _WorkerProcess, tasks: list[Task]) -> None:
         frames = Frames()

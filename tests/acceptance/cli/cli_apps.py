@@ -127,7 +127,12 @@ class Flwr:
     @property
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
-        return {**kept, "FLWR_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        return {
+            **kept,
+            "FLWR_HOME": str(self.home),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
     def __call__(self, *arguments: str | Path, cwd: Path | None = None) -> Outcome:
         """Run a command to its end."""
