@@ -128,14 +128,14 @@ class PrivacyWrapper(Strategy):
                 "`configure_train` comes before `aggregate_train`."
             )
         mean = ClippedMean(_PHASE, self._model, self._rule())
-        with _reducing_by(self.strategy, mean):
+        with _reducing_by(self.strategy, mean) as made:
             trained = self.strategy.aggregate_train(server_round, self._received(replies))
         arrays, metrics = as_trained(trained, self.strategy.aggregate_train)
         if mean.replies != self.num_sampled_clients:
             self._warn_of_count(mean.replies)
         if mean.released:
             self._note_release(mean)
-        elif arrays is not None:
+        if arrays is not None and not any(arrays is each for each in made):
             raise AggregationError(
                 f"{type(self.strategy).__name__}.aggregate_train made a model of its own. It must "
                 "take it from FedAvg's, which is clipped and noised."
@@ -309,13 +309,30 @@ class PrivacyWrapper(Strategy):
 
 
 @contextmanager
-def _reducing_by(strategy: Strategy, mean: ClippedMean) -> Iterator[None]:
-    """Let a strategy reduce arrays by a given mean instead of its own."""
-    vars(strategy)["_array_reducer"] = lambda _phase, _together: mean
+def _reducing_by(strategy: Strategy, mean: ClippedMean) -> Iterator[list[ArrayRecord]]:
+    """Let a strategy reduce arrays by a given mean, once; give what its server step makes of it."""
+    made: list[ArrayRecord] = []
+    used: list[bool] = []
+    step: Callable[..., ArrayRecord] = strategy._server_step  # type: ignore[attr-defined]  # FedAvg's
+
+    def the_mean(_phase: object, _together: object) -> ClippedMean:
+        if used:
+            raise AggregationError(
+                f"{type(strategy).__name__}.aggregate_train reduced the replies twice: with "
+                "differential privacy there is one release a round."
+            )
+        used.append(True)
+        return mean
+
+    def stepped(*arguments: object) -> ArrayRecord:
+        made.append(step(*arguments))
+        return made[-1]
+
+    vars(strategy).update(_array_reducer=the_mean, _server_step=stepped)
     try:
-        yield
+        yield made
     finally:
-        del vars(strategy)["_array_reducer"]
+        del vars(strategy)["_array_reducer"], vars(strategy)["_server_step"]
 
 
 def _averaging(strategy: Strategy | None) -> FedAvg:

@@ -42,7 +42,8 @@ def sample_nodes(
     if size > len(nodes):  # a fraction above 1
         nodes = wait_for_nodes(grid, size)
     at = nodes.__getitem__ if isinstance(nodes, list) else nodes.at
-    return [at(index) for index in random.sample(range(len(nodes)), size)], len(nodes)
+    drawn = sorted(random.sample(range(len(nodes)), size))  # replies are summed in this order
+    return [at(index) for index in drawn], len(nodes)
 
 
 def wait_for_nodes(grid: Grid, count: int) -> IndexedNodes | list[int]:

@@ -136,6 +136,30 @@ def test_a_subclass_that_makes_a_model_of_its_own_is_refused(wrap: Wrap) -> None
 
 
 @each
+def test_a_subclass_that_drops_the_noised_model_for_a_raw_one_is_refused(wrap: Wrap) -> None:
+    class Leaking(FedAvg):
+        def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
+            kept = list(replies)
+            super().aggregate_train(server_round, kept)
+            return kept[0].content["arrays"], None
+
+    with pytest.raises(AggregationError, match="Leaking.aggregate_train made a model of its own"):
+        round_of(wrap(Leaking(), 1.0), model_of([[0.0]]), replies_of([[1.0]], [[1.0]]))
+
+
+@each
+def test_a_second_release_in_a_round_is_refused(wrap: Wrap) -> None:
+    class Twice(FedAvg):
+        def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
+            kept = list(replies)
+            super().aggregate_train(server_round, kept)
+            return super().aggregate_train(server_round, kept)
+
+    with pytest.raises(AggregationError, match="one release a round"):
+        round_of(wrap(Twice(), 1.0), model_of([[0.0]]), replies_of([[1.0]], [[1.0]]))
+
+
+@each
 def test_evaluation_is_the_strategys(wrap: Wrap) -> None:
     class Evaluating(FedAvg):
         def aggregate_evaluate(self, *_: Any) -> MetricRecord:
