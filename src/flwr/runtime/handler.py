@@ -10,12 +10,9 @@ from types import TracebackType
 import numpy as np
 
 from flwr.app import Context, Error, Message
+from flwr.app.error import ErrorCode
 
 App = Callable[[Message, Context], Message]
-
-LOAD_CLIENT_APP_EXCEPTION = 1
-CLIENT_APP_RAISED_EXCEPTION = 2
-CLIENT_APP_CRASHED = 8
 
 _REASON_LENGTH = 6000
 _OWN_CODE = str(Path(__file__).resolve().parents[1])
@@ -45,7 +42,7 @@ def handle(app: App, message: Message, context: Context) -> Message | Error:
         if context.run_config != run_config:
             raise ValueError("The `run_config` field of the `Context` object cannot be modified.")
     except (Exception, SystemExit, GeneratorExit) as error:
-        return Error(CLIENT_APP_RAISED_EXCEPTION, describe(error))
+        return Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, describe(error))
     return reply
 
 

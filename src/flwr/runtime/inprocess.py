@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from flwr.app import ArrayRecord, Context, Error, Message, RecordDict, memory
+from flwr.app.error import ErrorCode
 from flwr.runtime.codec import Frames, encode_content, open_state, seal_state
 from flwr.runtime.handler import (
-    CLIENT_APP_RAISED_EXCEPTION,
     App,
     describe,
     handle,
@@ -99,7 +99,7 @@ class InProcessPool:
                 content = snapshot(reply.content) if reply.has_content() else None
                 self._keep_state(task.node_id, context.state)
             except Exception as error:  # what was returned, or left in the state, cannot be sent
-                reply = Error(CLIENT_APP_RAISED_EXCEPTION, describe(error))
+                reply = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, describe(error))
             else:
                 if content is not None:
                     reply = Message(metadata=reply.metadata, content=content)

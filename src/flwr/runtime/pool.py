@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import Error, Message, RecordDict
+from flwr.app.error import ErrorCode
 from flwr.errors import AppLoadError, EngineError
 from flwr.log import log
 from flwr.runtime import protocol, zygote
@@ -28,7 +29,6 @@ from flwr.runtime.codec import (
     SentLayouts,
     open_content,
 )
-from flwr.runtime.handler import CLIENT_APP_CRASHED
 from flwr.runtime.launch import ZygoteHandle
 from flwr.runtime.protocol import (
     Announced,
@@ -148,11 +148,6 @@ class WorkerPool:
         """A number that changes when something has happened."""
         return self._news
 
-    @property
-    def size(self) -> int:
-        """The most workers."""
-        return self._size
-
     def submit(self, tasks: Iterable[Task]) -> None:
         """Take tasks, in order; a content shared by several is encoded once."""
         contents: dict[int, Outgoing] = {}
@@ -267,11 +262,6 @@ class WorkerPool:
                 worker.channel.close()
             self._workers.clear()
             self._segments.close()
-
-    def process_ids(self) -> list[int]:
-        """Process ids of the workers that have reported theirs."""
-        with self._lock:
-            return [worker.pid for worker in self._workers.values() if worker.pid]
 
     # -- handing out
 
@@ -620,7 +610,7 @@ class WorkerPool:
             task.lease.clear()
             if task.seq == culprit or task.attempts >= _MOST_ATTEMPTS:
                 reason = describe_end(status, worker.pid)
-                self._answer(task, Error(CLIENT_APP_CRASHED, reason), 0.0)
+                self._answer(task, Error(ErrorCode.CLIENT_APP_CRASHED, reason), 0.0)
             else:
                 heapq.heappush(self._queue, (task.seq, task))
         worker.running.clear()

@@ -10,7 +10,6 @@ references: to the backings that records hold, and to the arrays that were opene
 
 import mmap
 import os
-import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -211,9 +210,3 @@ class Attached:
         """Forget segments that the parent has retired."""
         for key in keys:
             self._segments.pop(key, None)
-
-
-def memory_kind() -> str:
-    """Say which kind of shared memory this system gives: ``memfd`` or ``file``."""
-    memfd = hasattr(os, "memfd_create") and os.environ.get("FLWR_SHM") != "file"
-    return "memfd" if memfd and sys.platform != "win32" else "file"

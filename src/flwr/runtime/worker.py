@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from flwr.app import ArrayRecord, Context, Error, Message, RecordDict, memory
+from flwr.app.error import ErrorCode
 from flwr.runtime import protocol
 from flwr.runtime.channel import Channel, Received
 from flwr.runtime.codec import (
@@ -30,7 +31,6 @@ from flwr.runtime.codec import (
     seal_state,
 )
 from flwr.runtime.handler import (
-    CLIENT_APP_RAISED_EXCEPTION,
     App,
     as_text,
     describe,
@@ -185,7 +185,9 @@ class Worker:
         except (EOFError, OSError):  # the run's process is gone
             raise
         except Exception as error:  # what was returned, or left in the state, cannot be sent
-            return Result(item.seq, 0.0, error=(CLIENT_APP_RAISED_EXCEPTION, describe(error)))
+            return Result(
+                item.seq, 0.0, error=(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, describe(error))
+            )
         finally:
             memory.set_allocator(None)
 

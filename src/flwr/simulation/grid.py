@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import Error, Message, Metadata, RecordDict
+from flwr.app.error import ErrorCode
 from flwr.app.events import Event, Exchange, NodeOutcome
 from flwr.errors import NotEnoughNodesError
 from flwr.log import log, warn_deprecated_feature
@@ -22,8 +23,6 @@ from flwr.serverapp.grid import NodeInfo
 from flwr.simulation.nodes import NodeIds
 
 SUPERLINK_NODE_ID = 1
-MESSAGE_UNAVAILABLE = 3
-NODE_UNAVAILABLE = 5
 
 _MOST_TRACEBACKS = 3  # of one exchange in the log; the rest are counted
 _LONGEST_WAIT = 3600.0  # seconds; system calls take no more than some weeks
@@ -256,7 +255,7 @@ class SimulationGrid(Grid):
     def _refuse(self, call: _Call, index: int) -> None:
         node_id = call.instructions[index].dst_node_id
         log(logging.ERROR, "Invalid destination node ID for Message: %s", node_id)
-        error = Error(NODE_UNAVAILABLE, f"There is no node {node_id} in this federation.")
+        error = Error(ErrorCode.NODE_UNAVAILABLE, f"There is no node {node_id} in this federation.")
         self._take(call, index, error, 0.0)
 
     def _next_seed(self) -> int:
@@ -300,7 +299,9 @@ class SimulationGrid(Grid):
             if expires_at > now:
                 call.expires_at = min(call.expires_at, expires_at)
                 continue
-            error = Error(MESSAGE_UNAVAILABLE, "Message Unavailable: its time to live is over.")
+            error = Error(
+                ErrorCode.MESSAGE_UNAVAILABLE, "Message Unavailable: its time to live is over."
+            )
             self._take(call, index, error, 0.0)
 
     def _answer(self, task: Task, reply: Message | Error, seconds: float) -> None:
@@ -369,5 +370,7 @@ def _unknown(message_id: str, run_id: int) -> Message:
         ttl=0,
         message_type="system",
     )
-    error = Error(MESSAGE_UNAVAILABLE, "No reply: the id is unknown, or its reply was pulled.")
+    error = Error(
+        ErrorCode.MESSAGE_UNAVAILABLE, "No reply: the id is unknown, or its reply was pulled."
+    )
     return Message(metadata=metadata, error=error)
