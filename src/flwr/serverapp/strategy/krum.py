@@ -11,7 +11,7 @@ class Krum(MultiKrum):
     """The one model that lies closest to most of the others [1]_, section 4.
 
     The model with the lowest score of :class:`MultiKrum` becomes the new one as it is, and its
-    node's metrics those of the round. One node's model is less precise than a mean of several:
+    node's metrics those of the round; numbers of examples do not matter. One node's model is less precise than a mean of several:
     :class:`MultiKrum` trades some robustness for that.
 
     Parameters
@@ -69,6 +69,7 @@ class Krum(MultiKrum):
             configrecord_key=configrecord_key,
             train_metrics_aggr_fn=train_metrics_aggr_fn,
             evaluate_metrics_aggr_fn=evaluate_metrics_aggr_fn,
+            weighted=False,
         )
 
     def summary(self) -> None:

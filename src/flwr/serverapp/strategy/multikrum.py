@@ -33,7 +33,7 @@ class MultiKrum(SelectingStrategy):
     The ``num_nodes_to_select`` models of the lowest scores are averaged, and their nodes' metrics;
     what the others sent does not count. Use it against nodes whose models lie far from the honest
     ones. Honest nodes with unusual data are left out too. The guarantee needs ``n >= 2 f + 3``:
-    with fewer replies there is a warning.
+    with fewer replies there is a warning. Replies of weight 0 are none of the n, if weights count.
 
     Parameters
     ----------
@@ -119,6 +119,8 @@ class MultiKrum(SelectingStrategy):
         super().summary()
 
     def _selected(self, updates: list[Update]) -> list[Update]:
+        if self.weighted:
+            updates = [update for update in updates if update.weight]
         needed = 2 * self.num_malicious_nodes + 3
         if len(updates) < needed:
             log(

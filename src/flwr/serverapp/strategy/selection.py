@@ -85,17 +85,17 @@ class SelectingStrategy(FedAvg):
         if updates is None or not reader.has_weight():
             return None, None
         selected = self._selected(updates)
-        if not any(update.weight for update in selected):
-            if selected:
-                log(
-                    WARNING,
-                    "%s: key '%s' is 0 in all %d selected replies; nothing is aggregated in this "
-                    "round",
-                    name,
-                    self.weighted_by_key,
-                    len(selected),
-                )
-            return None, None
+        if len(selected) == 1:  # it is the result, whatever it weighs
+            selected = [selected[0]._replace(weight=1.0)]
+        elif selected and not any(update.weight for update in selected):
+            log(
+                WARNING,
+                "%s: key '%s' is 0 in all %d selected replies; no metrics are aggregated in this "
+                "round",
+                name,
+                self.weighted_by_key,
+                len(selected),
+            )
         arrays = self._array_reducer(name, 1)
         for update in selected:
             arrays.add(update)

@@ -116,14 +116,34 @@ def test_too_few_replies_for_the_guarantee_are_warned_of(
     assert warnings(caplog) == []
 
 
-def test_a_selection_without_weight_skips_the_round(caplog: pytest.LogCaptureFixture) -> None:
+def test_krum_takes_a_model_whatever_its_weight() -> None:
     answers = answers_of(1.0, 5.0, 1.0, weights=(0, 3, 0))
-    assert Krum().aggregate_train(1, answers) == (None, None)
-    [warning] = warnings(caplog)
-    assert warning == (
-        "aggregate_train: key 'num-examples' is 0 in all 1 selected replies; nothing is aggregated "
-        "in this round"
-    )
+    arrays, metrics = Krum().aggregate_train(1, answers)
+    assert values_of(arrays) == [[1.0, -1.0]]
+    assert metrics == {"loss": 0.0}
+
+
+def test_models_without_weight_are_not_selected_where_weights_count() -> None:
+    answers = answers_of(1.0, 5.0, 1.0, 6.0, weights=(0, 1, 0, 3))
+    arrays, metrics = MultiKrum(num_nodes_to_select=2).aggregate_train(1, answers)
+    assert values_of(arrays) == [[5.75, -5.75]]
+    assert metrics == {"loss": 2.5}
+
+
+@pytest.mark.parametrize("strategy", [MultiKrum(num_nodes_to_select=2, weighted=False), Bulyan()])
+def test_where_weights_do_not_count_only_the_metrics_need_some(
+    strategy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = answers_of(1.0, 9.0, 1.5, weights=(0, 1, 0))
+    if isinstance(strategy, Bulyan):
+        strategy.selection_rule = lambda contents, f, theta: [contents[0], contents[2]]
+    arrays, metrics = strategy.aggregate_train(1, answers)
+    assert values_of(arrays) == [[1.25, -1.25]]
+    assert metrics is None
+    assert warnings(caplog) == [
+        "aggregate_train: key 'num-examples' is 0 in all 2 selected replies; no metrics are "
+        "aggregated in this round"
+    ]
 
 
 def test_metrics_of_all_replies_are_checked_and_those_of_the_selected_given_to_a_function() -> None:
