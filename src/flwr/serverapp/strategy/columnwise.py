@@ -27,7 +27,7 @@ _quiet = np.errstate(all="ignore")  # what is not finite is reported once, by na
 def median(rows: np.ndarray) -> np.ndarray:
     """Return the median of each column [1]_; of an even number, the mean of the middle two.
 
-    A column with NaN in it has the median NaN.
+    NaN counts as larger than any number: it is the median only where it reaches the middle.
 
     References
     ----------
@@ -35,9 +35,7 @@ def median(rows: np.ndarray) -> np.ndarray:
        https://arxiv.org/abs/1803.01498, Definition 1
     """
     count = len(rows)
-    low, high = (count - 1) // 2, count // 2
-    places = ordered(rows, tuple(0 if low <= place <= high else None for place in range(count)))
-    return places[low] if low == high else _mean(places[low : high + 1])
+    return _mean_of_places(rows, slice((count - 1) // 2, count // 2 + 1))
 
 
 def trimmed_mean(rows: np.ndarray, beta: float) -> np.ndarray:
@@ -64,20 +62,11 @@ def trimmed_mean(rows: np.ndarray, beta: float) -> np.ndarray:
     """
     count = len(rows)
     cut = int(beta * count)
-    kept = slice(cut, count - cut)
     if not 0 <= cut < count - cut:
         raise AggregationError(
             f"A trimmed mean with beta {beta} leaves out {cut} of {count} values at each end."
         )
-    if cut == 0:
-        return _mean(list(rows))
-    with_nan = np.isnan(rows).any(axis=0) if has_nan(rows) else None
-    apart = None if with_nan is None else np.sort(rows[:, with_nan], axis=0)  # puts NaN last
-    places = ordered(rows, tuple(0 if cut <= k < count - cut else None for k in range(count)))
-    means = _mean(places[kept])
-    if apart is not None:
-        means[with_nan] = _mean(apart[kept])
-    return means
+    return _mean(list(rows)) if cut == 0 else _mean_of_places(rows, slice(cut, count - cut))
 
 
 def mean_around_median(rows: np.ndarray, leave_out: int) -> np.ndarray:
@@ -224,8 +213,22 @@ def _find_culprits(
             culprits[model] = columns.name_at(block.part, block.low + int(places[0]))
 
 
+def _mean_of_places(rows: np.ndarray, kept: slice) -> np.ndarray:
+    """Return the mean of what comes at some places in the order of each column, NaN last."""
+    with_nan = np.isnan(rows).any(axis=0) if has_nan(rows) else None
+    apart = None if with_nan is None else np.sort(rows[:, with_nan], axis=0)  # puts NaN last
+    needed = range(len(rows))[kept]
+    places = ordered(rows, tuple(0 if place in needed else None for place in range(len(rows))))
+    means = _mean(places[kept])
+    if apart is not None:
+        means[with_nan] = _mean(apart[kept])
+    return means
+
+
 def _mean(rows: Rows) -> np.ndarray:
-    """Return the mean of each column, in new memory."""
+    """Return the mean of each column, in new memory; of one row, that row as it is."""
+    if len(rows) == 1:
+        return rows[0].copy()
     dtype = total_dtype(rows[0].dtype)
     if isinstance(rows, np.ndarray):  # sorted side by side: numpy adds them up pair by pair
         total: np.ndarray = np.add.reduce(rows, axis=0, dtype=dtype)

@@ -18,8 +18,8 @@ class FedMedian(FedAvg):
     cannot move a coordinate beyond the values of the others; the price is that a minority's honest
     difference is not heard either. Metrics are averaged as in `FedAvg`, by weight.
 
-    Takes the arguments of `FedAvg`. NaN of one node makes the median of its coordinates NaN, with
-    a warning that names the node and the array.
+    Takes the arguments of `FedAvg`. NaN counts as larger than any number: a coordinate becomes NaN
+    only if half of the nodes send NaN there, with a warning that names nodes and arrays.
 
     References
     ----------

@@ -11,8 +11,8 @@ class Krum(MultiKrum):
     """The one model that lies closest to most of the others [1]_, section 4.
 
     The model with the lowest score of :class:`MultiKrum` becomes the new one as it is, and its
-    node's metrics those of the round; numbers of examples do not matter. One node's model is less precise than a mean of several:
-    :class:`MultiKrum` trades some robustness for that.
+    node's metrics those of the round; numbers of examples do not matter. One node's model is less
+    precise than a mean of several: :class:`MultiKrum` trades some robustness for that.
 
     Parameters
     ----------

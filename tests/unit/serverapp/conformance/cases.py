@@ -168,7 +168,7 @@ CASES = [
         weighted=False,
         from_model=True,
     ),
-    Case("FedMedian", orders=True, **ROBUST),
+    Case("FedMedian", nan="kept out", orders=True, **ROBUST),
     Case("FedTrimmedAvg", title="FedTrimmedAvg settings", nan="kept out", orders=True, **ROBUST),
     Case("Krum", KRUM, title="Krum settings", nan="kept out", selects=1, **ROBUST),
     Case("MultiKrum", {**KRUM, "num_nodes_to_select": 3}, title="MultiKrum settings",

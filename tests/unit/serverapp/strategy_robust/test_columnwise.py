@@ -180,23 +180,26 @@ def test_the_bits_do_not_depend_on_the_blocks(name: str, monkeypatch: pytest.Mon
 # --- what is not finite ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [5, 6, 40])
-def test_a_nan_makes_the_median_of_its_coordinate_nan_and_names_the_node(
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 40])
+def test_nan_is_the_median_only_where_it_reaches_the_middle_and_then_names_the_nodes(
     count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    enough = count - count // 2  # half of them or more
     models = [{"a": np.ones(3), "b": np.full(4, float(k))} for k in range(count)]
-    models[2]["b"][1] = np.nan
-    models[3]["a"][0] = np.nan
+    for node in range(enough):
+        models[node]["b"][1] = np.nan
+    for node in range(enough - 1):
+        models[node]["a"][0] = models[node]["b"][2] = np.nan
     records = [ArrayRecord({n: Array(a) for n, a in model.items()}) for model in models]
     a, b = aggregated(FedMedian(), *records)
-    assert np.isnan(a).tolist() == [True, False, False]
+    assert a.tolist() == [1.0] * 3
     assert np.isnan(b).tolist() == [False, True, False, False]
     assert b[0] == (count - 1) / 2
+    left = range(enough - 1, count)
+    assert b[2] == np.sort([*left, *[np.inf] * (enough - 1)])[[(count - 1) // 2, count // 2]].mean()
     [warning] = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert warning == (
-        "aggregate_train: the aggregated arrays are not finite, because of array 'b' of node 3, "
-        "array 'a' of node 4"
-    )
+    nodes = ", ".join(f"array 'b' of node {node + 1}" for node in range(enough))
+    assert warning == f"aggregate_train: the aggregated arrays are not finite, because of {nodes}"
 
 
 @pytest.mark.parametrize(("count", "beta"), [(5, 0.2), (10, 0.3), (40, 0.1)])

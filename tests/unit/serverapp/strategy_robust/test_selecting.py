@@ -140,10 +140,11 @@ def test_where_weights_do_not_count_only_the_metrics_need_some(
     arrays, metrics = strategy.aggregate_train(1, answers)
     assert values_of(arrays) == [[1.25, -1.25]]
     assert metrics is None
-    assert warnings(caplog) == [
+    [warning] = warnings(caplog)
+    assert warning == (
         "aggregate_train: key 'num-examples' is 0 in all 2 selected replies; no metrics are "
         "aggregated in this round"
-    ]
+    )
 
 
 def test_metrics_of_all_replies_are_checked_and_those_of_the_selected_given_to_a_function() -> None:
