@@ -1,6 +1,7 @@
 """Putting contents and states on a channel, and taking them off."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -45,6 +46,14 @@ class Frames:
         for part in parts:
             self.add(part)
         return offset
+
+
+@dataclass
+class StoredState:
+    """A node's state, as its worker encoded it."""
+
+    records: bytes
+    frames: Bytes
 
 
 class SentLayouts:
@@ -164,6 +173,7 @@ __all__ = [
     "Place",
     "ReceivedLayouts",
     "SentLayouts",
+    "StoredState",
     "encode_content",
     "open_content",
     "open_state",

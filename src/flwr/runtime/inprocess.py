@@ -15,14 +15,13 @@ import numpy as np
 
 from flwr.app import ArrayRecord, Context, Error, Message, RecordDict, memory
 from flwr.app.error import ErrorCode
-from flwr.runtime.codec import Frames, encode_content, open_state, seal_state
+from flwr.runtime.codec import Frames, StoredState, encode_content, open_state, seal_state
 from flwr.runtime.handler import (
     App,
     describe,
     handle,
     seed_random_generators,
 )
-from flwr.runtime.pool import StoredState
 from flwr.runtime.protocol import State, decode_records
 from flwr.runtime.segments import Bytes
 from flwr.runtime.tasks import Task
