@@ -15,6 +15,12 @@
     ├── ParcelError              1   bytes that are no parcel, or a damaged one
     ├── EngineError              1   the simulation engine cannot go on
     │   └── NotEnoughNodesError  1   a strategy asks for more nodes than the federation has
+    ├── LinkError                1   another process cannot be talked to
+    │   ├── AddressError         1   an address that cannot be read
+    │   ├── UnreachableError     1   nobody answers there: refused, unknown name, time is up
+    │   ├── TlsError             1   TLS on one side only, an unknown CA, a wrong name
+    │   └── RefusedError         1   it answered, and refused; `code` says why
+    ├── SettingsError            1   options of a server that contradict each other, or lack something
     ├── RunFailedError           1   a run ended as finished:failed
     └── AppExitError           200   documented exits of an app (202: aggregation)
 
@@ -90,6 +96,42 @@ class EngineError(FlwrError, RuntimeError):
 
 class NotEnoughNodesError(EngineError):
     """A strategy asks for more nodes than the federation will ever have."""
+
+
+class LinkError(FlwrError):
+    """Another process cannot be talked to."""
+
+
+class AddressError(LinkError, ValueError):
+    """An address that cannot be read."""
+
+
+class UnreachableError(LinkError):
+    """Nobody answers at an address, for as long as was waited."""
+
+
+class TlsError(LinkError):
+    """A secure link could not be made: plain on one side, an unknown CA, a wrong name."""
+
+
+class RefusedError(LinkError):
+    """A call was answered with a refusal.
+
+    Parameters
+    ----------
+    code : str
+        Which: one of ``flwr.transport.call.Refusal``.
+    message, hint : str
+        As for :class:`FlwrError`.
+    """
+
+    def __init__(self, code: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class SettingsError(FlwrError):
+    """Options of a server contradict each other, or something that they promise is missing."""
 
 
 class RunFailedError(FlwrError):

@@ -1,0 +1,222 @@
+"""The AppIo protocol: between the app process of a run and the SuperLink.
+
+The first part is for ServerApps (and ``flwr-simulation``), whose token names run and attempt; the
+second for those who launch such processes (``flower-superexec``, ``flwr-serverapp``).
+"""
+
+import msgspec
+
+from flwr.transport.call import Access, Call
+from flwr.transport.fleet import RENEW_SECONDS
+from flwr.transport.parts import Body, Fab, Fault, Nothing, Plain, RunQuestion, RunSheet, Scalars
+
+
+class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an app process begins with. Asking for them makes the run `running`."""
+
+    sheet: RunSheet
+    attempt: int
+    simulation: Plain | None = None  # the options of a run that is a simulation
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message to a node."""
+
+    message_id: str  # derived, see `runtime.ids`: the same again after a restart
+    node_id: int
+    message_type: str
+    group_id: str = ""
+    ttl: float = 43200.0
+    meta: bytes = b""  # its metadata (wire), opaque to the hub
+    body: int = 0  # index into the call's bodies
+    scope: int = 0
+
+
+class Collect(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Wait for replies."""
+
+    after: int = 0  # the sequence number of the last reply that is known
+    atleast: int = 1  # answer when so many are there, or the time is up
+    limit: int = 1000
+    wait: float = RENEW_SECONDS
+
+
+class Push(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Send messages, and wait for replies in the same call if wanted."""
+
+    messages: list[Message]
+    bodies: list[Body]
+    collect: Collect | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reply."""
+
+    seq: int  # in the order of commits
+    message_id: str
+    node_id: int
+    meta: bytes = b""
+    body: Body | None = None
+    error: Fault | None = None
+    seconds: float = 0.0
+
+
+class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message that was not taken, and why; with an error code, it stands for its reply."""
+
+    message_id: str
+    reason: str
+    code: int = 0  # 5: there is no such node; 0: it is known with another content
+
+
+class Pushed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of the messages: those not named are new."""
+
+    known: list[str] = []
+    refused: list[Refused] = []
+    replies: list[Answer] = []
+
+
+class Collected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The replies after the cursor, in order."""
+
+    replies: list[Answer] = []
+
+
+class NodeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for nodes; wait until so many are connected."""
+
+    atleast: int = 0
+    wait: float = 0.0
+
+
+class Node(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a node."""
+
+    node_id: int
+    name: str = ""
+    online: bool = True  # connected, or away for less than a minute
+    node_config: Scalars = {}
+    online_since: str = ""
+    offline_since: str = ""
+    created_at: str = ""
+
+
+class Nodes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The nodes that are online, by id."""
+
+    nodes: list[Node] = []
+
+
+class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """State to go on from, and the replies that are needed no more: committed as one.
+
+    A scope is ``main`` (0) or the k-th ``start`` of a strategy in it (k).
+    """
+
+    scope: int
+    step: int  # the number of this checkpoint in its scope, from 0
+    state: Body  # of the strategy, or empty
+    context: Body  # ``context.state`` at that moment
+    release: list[str] = []  # ids of messages whose replies may go, or that nobody waits for
+
+
+class ScopeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which scope."""
+
+    scope: int = 0
+
+
+class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The newest checkpoint of a scope, if there is one."""
+
+    checkpoint: Checkpoint | None = None
+
+
+class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event: its kind and fields, as the store writes them."""
+
+    at: float
+    kind: str
+    body: bytes
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Events and printed text. An empty one is a sign of life."""
+
+    seq: int  # of the report in this attempt, from 1; one that is known is not added again
+    events: list[Told] = []
+    text: str = ""
+
+
+class Reported(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether the run goes on."""
+
+    stop: bool = False
+
+
+class Finish(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The end of a run."""
+
+    outcome: str  # completed, failed or stopped
+    details: str = ""
+    exit_code: int = 0  # the documented one, see errors.py
+    context: Body | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An app process that is gone: its exit status, or the negative number of a signal."""
+
+    run_id: int
+    attempt: int
+    status: int
+    tail: str = ""  # the end of what it printed
+
+
+class Launched(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An app process that goes on."""
+
+    run_id: int
+    attempt: int
+
+
+class Launching(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a launcher has running, what has ended, and how many more it can start."""
+
+    instance: str
+    ended: list[Ended] = []
+    holding: list[Launched] = []
+    capacity: int = 0
+    kinds: tuple[str, ...] = ("serverapp",)  # serverapp, simulation
+    wait: float = RENEW_SECONDS
+
+
+class Launch(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An app process to start, with the token of this attempt."""
+
+    run_id: int
+    attempt: int
+    token: str
+    kind: str = "serverapp"
+
+
+class Launches(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Processes to start and to end."""
+
+    start: list[Launch] = []
+    stop: list[Launched] = []
+    retry_after: float = 0.0
+
+
+INPUTS = Call("app", "inputs", Nothing, Inputs, Access.APP, "Begin: fetch the run's inputs.")
+FAB = Call("app", "fab", RunQuestion, Fab, Access.APP, "Fetch the run's app.")
+PUSH = Call("app", "push", Push, Pushed, Access.APP, "Send messages to nodes.")
+COLLECT = Call("app", "collect", Collect, Collected, Access.APP, "Wait for replies.")
+NODES = Call("app", "nodes", NodeQuestion, Nodes, Access.APP, "List nodes, or wait for them.")
+CHECKPOINT = Call("app", "checkpoint", Checkpoint, Nothing, Access.APP, "Commit a checkpoint.")
+RESTORE = Call("app", "restore", ScopeQuestion, Restored, Access.APP, "Fetch a checkpoint.")
+REPORT = Call("app", "report", Report, Reported, Access.APP, "Tell events and output.")
+FINISH = Call("app", "finish", Finish, Nothing, Access.APP, "End the run.")
+LAUNCH = Call("app", "launch", Launching, Launches, Access.OPEN, "Wait for processes to launch.")
+
+CALLS = (INPUTS, FAB, PUSH, COLLECT, NODES, CHECKPOINT, RESTORE, REPORT, FINISH, LAUNCH)

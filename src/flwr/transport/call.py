@@ -1,0 +1,79 @@
+"""What a call is: a request and an answer, a path, and who may make it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+PROTOCOL_VERSION = 1  # sent with every call; another one is refused
+
+
+class Access(StrEnum):
+    """Who may make a call. A call without a rule cannot be written down."""
+
+    OPEN = "open"  # whoever reaches the port
+    NODE = "node"  # a node, by its secret
+    APP = "app"  # the app process of one attempt of one run, by its token
+    CLIENT = "client"  # a host of ClientApps, at its SuperNode
+
+
+@dataclass(frozen=True)
+class Call(Generic[Q, A]):
+    """One call of a protocol. All calls are idempotent: whoever got no answer asks again.
+
+    Attributes
+    ----------
+    protocol, name : str
+        Make the path ``/v1/<protocol>/<name>``.
+    request, answer : type
+        msgspec structs: new fields have defaults, unknown ones are ignored.
+    access : Access
+        Who may make it.
+    summary : str
+        One line for the API's description.
+    """
+
+    protocol: str
+    name: str
+    request: type[Q]
+    answer: type[A]
+    access: Access
+    summary: str
+
+    @property
+    def path(self) -> str:
+        """Where it is posted."""
+        return f"/v1/{self.protocol}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who made a call, as authentication found out."""
+
+    access: Access
+    node_id: int = 0
+    run_id: int = 0
+    attempt: int = 0
+    address: str = ""  # where the call came from, for the log
+
+
+class Refusal(StrEnum):
+    """Why a call was refused: the code of a :class:`~flwr.errors.RefusedError`."""
+
+    BAD_REQUEST = "bad-request"  # not what the call takes
+    NOT_ALLOWED = "not-allowed"  # no token, a wrong one, or no right to that
+    VERSION = "version"  # another version of the protocol
+    UNKNOWN_CALL = "unknown-call"  # not served at this port
+    UNKNOWN_RUN = "unknown-run"
+    UNKNOWN_NODE = "unknown-node"
+    UNKNOWN_OBJECT = "unknown-object"  # or one that the caller may not know of
+    SUPERSEDED = "superseded"  # by a newer process of the same node or run: this one must end
+    RUN_ENDED = "run-ended"
+    RUN_STATE = "run-state"  # that cannot happen to a run in its state
+    BAD_APP = "bad-app"  # a FAB that is no app, or a configuration that does not fit it
+    WRONG_HASH = "wrong-hash"  # what came is not what was announced
+    TOO_LARGE = "too-large"
+    DISK_FULL = "disk-full"
+    UNAVAILABLE = "unavailable"  # for a moment: ask again

@@ -1,0 +1,65 @@
+"""The ClientAppIo protocol: between a SuperNode and hosts of its ClientApps.
+
+Only with ``--isolation process``: a host (``flwr-clientapp``, ``flower-superexec``) runs the
+ClientApps that the SuperNode would otherwise run in workers of its own. One call, like a node's
+exchange: results up, work down.
+"""
+
+import msgspec
+
+from flwr.transport.call import Access, Call
+from flwr.transport.fleet import RENEW_SECONDS
+from flwr.transport.parts import Body, Fab, Fault, RunQuestion, RunSheet, Scalars
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message that a ClientApp has handled."""
+
+    message_id: str
+    run_id: int
+    meta: bytes = b""
+    body: Body | None = None
+    error: Fault | None = None
+    state: Body | None = None  # the context's new state; none if the message left it alone
+    seconds: float = 0.0
+
+
+class Take(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a host has done, works on, and can take."""
+
+    instance: str
+    done: list[Result] = []
+    holding: list[str] = []
+    runs: list[int] = []  # whose app it has loaded
+    capacity: int = 0
+    wait: float = RENEW_SECONDS
+
+
+class Job(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message for a ClientApp, with the context to give it."""
+
+    message_id: str
+    run_id: int
+    node_id: int
+    meta: bytes
+    body: Body
+    node_config: Scalars = {}
+    state: Body | None = None
+    seed: int = 0
+
+
+class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Work, and what is wanted no more."""
+
+    jobs: list[Job] = []
+    accepted: list[str] = []
+    dropped: list[str] = []
+    ended_runs: list[int] = []
+    retry_after: float = 0.0
+
+
+TAKE = Call("client", "take", Take, Taken, Access.CLIENT, "Bring results, and wait for work.")
+RUN = Call("client", "run", RunQuestion, RunSheet, Access.CLIENT, "Describe a run.")
+FAB = Call("client", "fab", RunQuestion, Fab, Access.CLIENT, "Fetch the app of a run.")
+
+CALLS = (TAKE, RUN, FAB)

@@ -1,0 +1,108 @@
+"""The Control protocol: between commands (``flwr``) and the SuperLink."""
+
+import msgspec
+
+from flwr.transport.appio import Nodes
+from flwr.transport.call import Access, Call
+from flwr.transport.fleet import RENEW_SECONDS
+from flwr.transport.parts import Fab, Nothing, Plain, RunQuestion, Scalars
+
+
+class StartRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An app to run. The id is the caller's: asking again starts no second run."""
+
+    run_id: int
+    fab: bytes
+    overrides: Scalars = {}
+    federation: str = ""
+    options: Plain = {}  # of a simulation
+
+
+class Run(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run as commands show it; the fields are those of ``flwr.store.Run``, times ISO 8601."""
+
+    run_id: int
+    fab_id: str
+    fab_version: str
+    fab_hash: str
+    federation: str
+    state: str  # pending, starting, running, finished:completed, finished:failed, …
+    details: str = ""
+    pending_at: str = ""
+    starting_at: str | None = None
+    running_at: str | None = None
+    finished_at: str | None = None
+    nodes: int | None = None
+    rounds_done: int = 0
+    rounds: int | None = None
+    failures: int = 0
+    client_seconds: float = 0.0
+    metrics: dict[str, Plain] = {}
+    exit_code: int = 0  # of its ServerApp, see errors.py
+    bytes_in: int = 0  # from nodes
+    bytes_out: int = 0  # to nodes
+
+
+class RunsQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which runs: one, or the newest ones."""
+
+    run_id: int | None = None
+    limit: int | None = None
+
+
+class Runs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Runs, newest first."""
+
+    runs: list[Run] = []
+    now: float = 0.0  # the hub's clock, Unix seconds
+
+
+class Follow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Wait for what comes after a number."""
+
+    run_id: int
+    after: int = 0
+    limit: int = 1000
+    wait: float = RENEW_SECONDS
+
+
+class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Printed text."""
+
+    seq: int
+    at: float
+    text: str
+
+
+class LogPart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came; `run` is there once the run has finished and all was given."""
+
+    entries: list[LogEntry] = []
+    run: Run | None = None
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event as the store keeps it."""
+
+    seq: int
+    at: float
+    kind: str
+    body: bytes
+
+
+class EventPart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came; `run` is there once the run has finished and all was given."""
+
+    events: list[RecordedEvent] = []
+    run: Run | None = None
+
+
+START_RUN = Call("control", "start-run", StartRun, Run, Access.OPEN, "Submit an app to run.")
+RUNS = Call("control", "list-runs", RunsQuestion, Runs, Access.OPEN, "List runs.")
+STOP_RUN = Call("control", "stop-run", RunQuestion, Run, Access.OPEN, "Stop a run.")
+LOG = Call("control", "stream-logs", Follow, LogPart, Access.OPEN, "Follow a run's output.")
+EVENTS = Call("control", "stream-events", Follow, EventPart, Access.OPEN, "Follow its events.")
+NODES = Call("control", "list-nodes", Nothing, Nodes, Access.OPEN, "List all nodes.")
+FAB = Call("control", "fab", RunQuestion, Fab, Access.OPEN, "Fetch the app of a run.")
+
+CALLS = (START_RUN, RUNS, STOP_RUN, LOG, EVENTS, NODES, FAB)

@@ -1,0 +1,70 @@
+"""What several calls carry: contents in parts, and errors."""
+
+from typing import Any
+
+import msgspec
+
+INLINE_BYTES = 64 * 1024  # parts below travel in the call, larger ones as objects
+BODY_BYTES = 1 << 20  # the most that the inline parts of one body may come to
+OBJECT_ID_LENGTH = 64  # hexadecimal digits of a BLAKE3 hash
+
+Scalars = dict[str, bool | int | float | str]
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bytes that are here (``data``), or elsewhere: an object, by its id and length."""
+
+    data: bytes = b""
+    object_id: str = ""
+    nbytes: int = 0
+
+
+class Body(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A content as ``wire.seal_content`` cuts it: its head, then its frames."""
+
+    parts: list[Part] = []
+
+
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error instead of a content: a documented code, and a reason for people."""
+
+    code: int
+    reason: str = ""
+
+
+class RunSheet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a process must know of a run to take part in it."""
+
+    run_id: int
+    fab_id: str = ""
+    fab_version: str = ""
+    fab_hash: str = ""  # SHA-256 of the FAB, 64 hexadecimal digits
+    run_config: Scalars = {}  # with the overrides
+    override_config: Scalars = {}
+    status: str = "running"  # pending, starting, running, finished
+    sub_status: str = ""
+    details: str = ""
+    pending_at: str = ""
+    starting_at: str = ""
+    running_at: str = ""
+    finished_at: str = ""
+
+
+class RunQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which run."""
+
+    run_id: int = 0
+
+
+class Fab(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An app bundle."""
+
+    fab_hash: str
+    content: bytes
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No more than that it was done."""
+
+
+Plain = dict[str, Any]
