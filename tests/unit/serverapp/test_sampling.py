@@ -63,6 +63,21 @@ def test_virtual_ids_are_drawn_without_listing_them() -> None:
     assert all(node_id % 5 == 3 for node_id in cohort)
 
 
+def test_nodes_are_asked_in_the_order_of_their_ids() -> None:
+    """Replies that are streamed in this order are summed as those of a list are."""
+
+    class Turned(VirtualIds):
+        def at(self, index: int) -> int:
+            return 1_000_000 - index
+
+    class TurnedGrid(FakeGrid):
+        def get_node_ids(self) -> Turned:
+            return Turned()
+
+    cohort, _ = sample_nodes(TurnedGrid(()), 0.0001, 2, 2)
+    assert cohort == sorted(cohort)
+
+
 def test_no_nodes_may_be_asked_for() -> None:
     assert sample_nodes(FakeGrid({1, 2}), 0.1, 0, 0) == ([], 2)
 

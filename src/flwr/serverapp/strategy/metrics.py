@@ -144,7 +144,7 @@ class MetricCall:
     Parameters
     ----------
     function : MetricsFunction
-        Called with the contents in the order of the replies, and the weighting key.
+        Called with the contents in the order of the updates, and the weighting key.
     weighted_by_key : str
         That key.
     """

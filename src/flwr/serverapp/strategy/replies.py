@@ -1,7 +1,7 @@
 """Reading replies: which are errors, what the others hold, and whether they fit together."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from logging import INFO, WARNING
 from typing import NamedTuple, TypeVar
 
@@ -73,14 +73,17 @@ class ReplyReader:
     def read(self, replies: Iterable[Message]) -> Iterator[Update]:
         """Yield an update for each good reply.
 
-        A reply is let go before the next one is taken, so a caller that drops its update too
-        holds one reply at a time.
+        A list is read in the order of the nodes' ids, so that no bit of a result depends on who was
+        faster; a stream in its own order. A reply is let go before the next one is taken, so a
+        caller that drops its update too holds one reply at a time.
 
         Raises
         ------
         InconsistentMessageReplies
             If a reply lacks a record or its weight, or names its records unlike the first one.
         """
+        if isinstance(replies, Sequence):
+            replies = sorted(replies, key=_source)
         for reply in replies:
             if reply.has_error():
                 reason = reply.error.reason or f"error code {reply.error.code}"
@@ -177,6 +180,10 @@ class ReplyReader:
                 f"Key '{key}' {where} is {value}; a weight must be finite and not negative."
             )
         return weight
+
+
+def _source(reply: Message) -> int:
+    return reply.metadata.src_node_id
 
 
 def _only(

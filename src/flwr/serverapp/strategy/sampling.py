@@ -30,7 +30,7 @@ def sample_nodes(
     Returns
     -------
     tuple[list[int], int]
-        The cohort, and how many nodes it was drawn from.
+        The cohort by ascending id, and how many nodes it was drawn from.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def sample_nodes(
     if size > len(nodes):  # a fraction above 1
         nodes = wait_for_nodes(grid, size)
     at = nodes.__getitem__ if isinstance(nodes, list) else nodes.at
-    drawn = sorted(random.sample(range(len(nodes)), size))  # replies are summed in this order
-    return [at(index) for index in drawn], len(nodes)
+    drawn = random.sample(range(len(nodes)), size)
+    return sorted(map(at, drawn)), len(nodes)  # replies are summed in this order
 
 
 def wait_for_nodes(grid: Grid, count: int) -> IndexedNodes | list[int]:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import random
 
 import ml_dtypes
 import numpy as np
@@ -295,6 +296,21 @@ def test_a_list_and_a_stream_give_the_same_bits(case: Case) -> None:
     streamed, stream_metrics = aggregate(case, model, answers, wrap=iter)
     assert bits(listed) == bits(streamed)
     assert list_metrics == stream_metrics
+
+
+@cohort_strategies
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_order_of_a_list_changes_no_bit(case: Case, seed: int) -> None:
+    model = case.model()
+    answers = honest(case, model)
+
+    def shuffled(replies: list[Message]) -> list[Message]:
+        return random.Random(seed).sample(replies, len(replies))
+
+    arrays, metrics = aggregate(case, model, answers)
+    other_arrays, other_metrics = aggregate(case, model, answers, wrap=shuffled)
+    assert bits(other_arrays) == bits(arrays)
+    assert other_metrics == metrics
 
 
 @all_strategies
