@@ -20,7 +20,7 @@
     │   ├── UnreachableError     1   nobody answers there: refused, unknown name, time is up
     │   ├── TlsError             1   TLS on one side only, an unknown CA, a wrong name
     │   └── RefusedError         1   it answered, and refused; `code` says why
-    ├── SettingsError            1   options of a server that contradict each other, or lack something
+    ├── SettingsError            1   options of a server contradict each other, or one is missing
     ├── RunFailedError           1   a run ended as finished:failed
     └── AppExitError           200   documented exits of an app (202: aggregation)
 
