@@ -1,0 +1,1 @@
+"""The hub: Fleet, AppIo and Control services, and the processes of runs."""
