@@ -1,9 +1,9 @@
 """q-FedAvg: nodes with a higher loss count more."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from logging import INFO
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from flwr.app.layout import Layout
 from flwr.log import log
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from flwr.serverapp.grid import Grid
-from flwr.serverapp.strategy.alignment import Alignment
 from flwr.serverapp.strategy.fedavg import FedAvg
 from flwr.serverapp.strategy.metrics import MetricsFunction
 from flwr.serverapp.strategy.reducers import ArrayMean
@@ -27,10 +26,11 @@ from flwr.serverapp.strategy.serversteps import (
 )
 from flwr.serverapp.strategy.sums import BLOCK, part_of
 
+_ROW = 1 << 12  # values whose squares are summed at once: few enough to be accurate in float32
 SMALLEST_LOSS = 1e-10  # is added to each loss: a loss of 0 has no power below 0
 
 
-class FairMean:
+class FairMean(ArrayMean):
     """The new model of q-FedAvg, from sums that need no reply twice.
 
     With ``L = 1 / lr`` and ``a_k = F_k^q``, Algorithm 2's ``w - sum(Delta_k) / sum(h_k)`` is
@@ -40,38 +40,39 @@ class FairMean:
 
     Parameters
     ----------
-    mean : ArrayMean
-        Sums the models.
+    phase : str
+        The name of the step in warnings.
     model : ArrayRecord
         ``w``, the model that was sent out.
     q, client_learning_rate : float
         ``q`` and ``lr``.
     loss_of : Callable[[Update], float]
         Gives the loss ``F_k`` of a node, finite and not negative.
+    together : int, default 1
+        As for `ArrayMean`.
     """
-
-    kind: ClassVar = "streaming"
 
     def __init__(
         self,
-        mean: ArrayMean,
+        phase: str,
         model: ArrayRecord,
         q: float,
         client_learning_rate: float,
         loss_of: Callable[[Update], float],
+        *,
+        together: int = 1,
     ) -> None:
         self.model = model
         self.q = q
         self.client_learning_rate = client_learning_rate
         self.loss_of = loss_of
-        self._mean = mean
-        self.start()
+        super().__init__(phase, together=together)
 
     def start(self) -> None:
         """Forget what was added; ready for a round."""
-        self._mean.start()
-        self._alignment = Alignment()
+        super().start()
         self._sent: np.ndarray | None = None  # the bytes of the model, laid out as the replies
+        self._slopes: list[float] = []  # of the replies that are held
         self._powers = 0.0  # A
         self._drifts = 0.0  # B
 
@@ -85,17 +86,12 @@ class FairMean:
         AggregationError
             If there is no loss, or its power is no float.
         """
-        buffer, layout = self._alignment.buffer_of(update), self._alignment.layout
-        if self._sent is None:
-            self._sent = self._sent_as(layout, update)
         power = 0.0
         if update.weight > 0:
             power, slope = self._powers_of_loss(update)
             self._powers += power
-            self._drifts += slope * squared_distance(layout, buffer, self._sent) if slope else 0.0
-        if memory.layout_of(update.arrays) is not layout:
-            update = update._replace(arrays=memory.adopt(layout, buffer))
-        self._mean.add(update._replace(weight=power))
+            self._slopes.append(slope)
+        super().add(update._replace(weight=power))
 
     def merge(self, other: Self) -> None:
         """Take in what another reducer was given, as if it came next; that one starts again.
@@ -105,19 +101,33 @@ class FairMean:
         InconsistentMessageReplies
             If the arrays of the two lie differently.
         """
-        self._mean.merge(other._mean)
-        self._powers += other._powers
-        self._drifts += other._drifts
-        other.start()
+        other._sum()
+        powers, drifts = other._powers, other._drifts
+        super().merge(other)
+        self._powers += powers
+        self._drifts += drifts
 
     def finish(self) -> ArrayRecord | None:
         """Return the new model and start again; ``None`` if nothing of weight was added."""
-        mean, powers, drifts = self._mean.finish(), self._powers, self._drifts
-        self.start()
+        self._sum()
+        powers, drifts = self._powers, self._drifts
+        mean = super().finish()
         if mean is None or drifts == 0:
             return mean
         rule = Momentum(powers / (powers + drifts))
         return take_step(rule, by_name(self.model, "q-FedAvg"), mean)
+
+    def _add_held(self, *, last: bool = False) -> None:
+        """Measure how far the replies at hand drifted, too: the model is then read once for all."""
+        slopes, self._slopes = self._slopes, []
+        layout, buffers = self._alignment.layout, [buffer for _, buffer, _ in self._held]
+        if self._sent is None:
+            self._sent = self._sent_as(layout, self._held[0][0])
+        if any(slopes):
+            distances = squared_distances(layout, buffers, self._sent)
+            for slope, distance in zip(slopes, distances, strict=True):
+                self._drifts += slope * distance if slope else 0.0
+        super()._add_held(last=last)
 
     def _powers_of_loss(self, update: Update) -> tuple[float, float]:
         """Return ``F^q`` and ``q F^(q-1) L`` of a reply."""
@@ -134,8 +144,8 @@ class FairMean:
             )
         return power, slope
 
-    def _sent_as(self, layout: Layout, update: Update) -> np.ndarray:
-        """Return the bytes of the model, laid out as the replies; this is the first of them."""
+    def _sent_as(self, layout: Layout, node_id: int) -> np.ndarray:
+        """Return the bytes of the model, laid out as the replies; a node sent the first of them."""
         if memory.layout_of(self.model) is layout:
             return memory.packed(self.model)
         model = by_name(self.model, "q-FedAvg")
@@ -144,8 +154,7 @@ class FairMean:
         difference = misfit(arrays, model)
         if difference is not None:
             raise InconsistentMessageReplies(
-                f"ArrayRecord '{update.arrays_name}' of node {update.node_id} does not fit the "
-                f"global model: {difference}."
+                f"The reply of node {node_id} does not fit the global model: {difference}."
             )
         for name, array in arrays.items():
             array[...] = model[name]
@@ -252,8 +261,9 @@ class QFedAvg(FedAvg):
         model = self.current_arrays
         if model is None:
             raise no_model(type(self).__name__)
-        mean = ArrayMean(phase, together=together)
-        return FairMean(mean, model, self.q, self.client_learning_rate, self._loss_of)
+        return FairMean(
+            phase, model, self.q, self.client_learning_rate, self._loss_of, together=together
+        )
 
     def _loss_of(self, update: Update) -> float:
         key = self.train_loss_key
@@ -268,31 +278,43 @@ class QFedAvg(FedAvg):
 
 
 @np.errstate(all="ignore")  # of values that are not finite the mean tells
-def squared_distance(layout: Layout, arrays: np.ndarray, model: np.ndarray) -> float:
-    """Return ``||model - arrays||^2`` over all finite values of arrays of floats.
+def squared_distances(
+    layout: Layout, replies: Sequence[np.ndarray], model: np.ndarray
+) -> list[float]:
+    """Return ``||model - reply||^2`` of each reply, over all finite values of arrays of floats.
 
     Parameters
     ----------
     layout : Layout
-        How both lie.
-    arrays, model : np.ndarray
-        Their bytes. Differences and the sums of blocks are computed as `sums` does, float32 in
-        float32, and blocks are summed in float64.
+        How all of them lie.
+    replies, model : np.ndarray
+        Their bytes. Differences and squares are taken as `sums` does, float32 in float32, and in
+        float64 where that is too narrow; sums of a few thousand squares are added in float64.
     """
-    distance = 0.0
+    distances = [0.0] * len(replies)
     for part in (part_of(layout, run) for run in layout.runs if run.count):
         if part.dtype.kind in "biu":
             continue
-        new, old = part.values(arrays), part.values(model)
-        room = np.empty(min(new.size, BLOCK), part.total)
-        for low in range(0, new.size, BLOCK):
-            squares = room[: new.size - low]
-            np.subtract(
-                new[low : low + BLOCK], old[low : low + BLOCK], out=squares, dtype=part.total
-            )
-            np.square(squares, out=squares)
-            sum_of_block = float(np.add.reduce(squares))
-            if not math.isfinite(sum_of_block):
-                sum_of_block = float(np.add.reduce(squares, where=np.isfinite(squares)))
-            distance += sum_of_block
-    return distance
+        new, old = [part.values(reply) for reply in replies], part.values(model)
+        room = np.empty(min(old.size, BLOCK), part.total)
+        for low in range(0, old.size, BLOCK):
+            block = old[low : low + BLOCK]
+            for index, values in enumerate(new):
+                distances[index] += _squared_distance(values[low : low + BLOCK], block, room)
+    return distances
+
+
+def _squared_distance(new: np.ndarray, old: np.ndarray, room: np.ndarray) -> float:
+    distance = _sum_of_squares(np.subtract(new, old, out=room[: new.size], dtype=room.dtype))
+    if math.isfinite(distance):
+        return distance
+    wide = np.subtract(new, old, dtype=np.result_type(room.dtype, np.float64))
+    return _sum_of_squares(wide[np.isfinite(wide)])
+
+
+def _sum_of_squares(values: np.ndarray) -> float:
+    """Return the sum of the squares of a vector."""
+    rest = values.size % _ROW
+    rows = values[: values.size - rest].reshape(-1, _ROW)
+    total = float(np.add.reduce(np.vecdot(rows, rows), dtype=np.float64))
+    return total + float(np.vecdot(values[-rest:], values[-rest:])) if rest else total

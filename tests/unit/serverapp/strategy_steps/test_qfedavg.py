@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, Message
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from flwr.serverapp.strategy import QFedAvg
 from flwr.serverapp.strategy.qfedavg import FairMean
-from flwr.serverapp.strategy.reducers import GROUP, ArrayMean
+from flwr.serverapp.strategy.reducers import GROUP
 from flwr.serverapp.strategy.replies import ReplyReader, Update
 
 MODEL = [[1.0, -1.0], [0.5]]
@@ -72,6 +72,23 @@ def test_a_large_model_follows_algorithm_2(dtype: object, rtol: float, q: float,
     )
     np.testing.assert_allclose(new, exact, rtol=rtol, atol=rtol)
     assert new.dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "away"), [(np.float32, 3e19), (np.float32, 3e38), (">f4", 3e38), (np.float64, 1e150)]
+)
+def test_squares_beyond_what_a_dtype_holds_are_drift(dtype: object, away: float) -> None:
+    """A drift that is lost leaves q-FedAvg with the plain mean: half way to a model far off."""
+    sent, far = (ArrayRecord([np.full(5000, w, np.dtype(dtype))]) for w in (0.0, away))
+    given = replies(*(content(arrays, train_loss=1.0) for arrays in (far, sent)))
+    [new] = aggregate(QFedAvg(0.1, 1.0), sent, given)
+    np.testing.assert_allclose(new, np.zeros(5000), atol=1e-20)
+
+
+def test_a_drift_beyond_a_float_leaves_the_model() -> None:
+    sent = record([[1.0, 2.0]])
+    [new] = aggregate(QFedAvg(0.1, 1.0), sent, answers_of(([[1e200, -1e200]], 1.0)))
+    assert new.tolist() == [1.0, 2.0]
 
 
 def test_examples_do_not_count_but_a_node_without_any_is_left_out() -> None:
@@ -210,7 +227,7 @@ def test_partial_sums_merge() -> None:
 
     def reducer(some: list[Update]) -> FairMean:
         made = FairMean(
-            ArrayMean("test"),
+            "test",
             ArrayRecord([np.zeros(100)]),
             0.5,
             0.1,
