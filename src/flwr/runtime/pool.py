@@ -7,6 +7,7 @@ to bring news. Nothing sleeps or polls.
 import contextlib
 import logging
 import selectors
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -52,6 +53,9 @@ class WorkerPool:
         Called when the app does not load, to try another way; returns whether there is one.
     fitting : callable, optional
         How many workers there is memory for, given the bytes of a model.
+    retry_killed : bool
+        Whether a message whose worker was ended by SIGKILL, which an app does not do to itself,
+        is handed out again (three times in all) before it counts as crashed.
     """
 
     def __init__(
@@ -64,7 +68,9 @@ class WorkerPool:
         environments: Callable[[int], Mapping[str, str]] = lambda _: {},
         reload: Callable[[], bool] = lambda: False,
         fitting: Callable[[int], int] | None = None,
+        retry_killed: bool = False,
     ) -> None:
+        self._retry_killed = retry_killed
         self._zygote = handle
         self._size = size
         self._setup = protocol.encode(protocol.Setup(run_id, dict(run_config or {})))
@@ -82,9 +88,9 @@ class WorkerPool:
         self._queue = TaskQueue()
         self._pace = Pace()
         self._slots = Slots(size)
-        states: dict[int, StoredState] = {}
-        self._hand_out = HandOut(self._slots, states, self._pace)
-        self._take_back = TakeBack(self._slots, states, self._pace)
+        self._states: dict[int, StoredState] = {}
+        self._hand_out = HandOut(self._slots, self._states, self._pace)
+        self._take_back = TakeBack(self._slots, self._states, self._pace)
         self._closed = False
         self._driver: threading.Thread | None = None
         self._failure: Exception | None = None
@@ -124,6 +130,16 @@ class WorkerPool:
         with self._lock:
             for task in tasks:
                 task.cancelled = True
+
+    def state_of(self, node_id: int) -> StoredState | None:
+        """Return the state that a node's last message left, another object after each change."""
+        with self._lock:
+            return self._states.get(node_id)
+
+    def put_state(self, node_id: int, state: StoredState) -> None:
+        """Let a node's next message begin with this state."""
+        with self._lock:
+            self._states[node_id] = state
 
     def pump(self, timeout: float | None, seen: int) -> None:
         """Wait for something to happen after ``news`` was ``seen``, and deal with it.
@@ -342,7 +358,9 @@ class WorkerPool:
         for task in sorted(worker.running.values(), key=lambda task: task.seq):
             task.attempts += 1
             task.lease.clear()
-            if task.seq == worker.culprit or task.attempts >= _MOST_ATTEMPTS:
+            forgiven = self._retry_killed and status == -signal.SIGKILL
+            blamed = task.seq == worker.culprit and not forgiven
+            if blamed or task.attempts >= _MOST_ATTEMPTS:
                 reason = describe_end(status, worker.pid)
                 self._answer(task, Error(ErrorCode.CLIENT_APP_CRASHED, reason), 0.0)
             else:
