@@ -9,9 +9,15 @@ from logging import WARNING
 
 from flwr.log import log
 
+_BOUNDS = (1e-150, 1e150)  # their squares are floats, too
+_LARGEST_EXPONENT = 700.0  # of exp
+
 
 def next_bound(bound: float, clipped_share: float, target: float, learning_rate: float) -> float:
     """Return ``bound * exp(learning_rate * (clipped_share - target))``, the paper's Algorithm 1.
+
+    It stays within the lengths that can be told from each other when norms are computed, 1e-150 to
+    1e150; there is a warning if it would not.
 
     Parameters
     ----------
@@ -24,7 +30,20 @@ def next_bound(bound: float, clipped_share: float, target: float, learning_rate:
     learning_rate : float
         ``eta_C`` in the paper.
     """
-    return bound * math.exp(learning_rate * (clipped_share - target))
+    exponent = learning_rate * (clipped_share - target)
+    moved = bound * math.exp(min(exponent, _LARGEST_EXPONENT))
+    limited = min(max(moved, _BOUNDS[0]), _BOUNDS[1])
+    if limited != moved:
+        log(
+            WARNING,
+            "The clipping bound %g would move by a factor of exp(%g); it becomes %g. A learning "
+            "rate (clip_norm_lr) below %g moves it less.",
+            bound,
+            exponent,
+            limited,
+            learning_rate,
+        )
+    return limited
 
 
 def clipped_share(clipped: float, replies: int, cohort: int, noise: float) -> float:
@@ -85,7 +104,8 @@ def split_noise(
             f"({count_stddev}): increase clipped_count_stddev, or num_sampled_clients ({cohort}), "
             "a twentieth of which it is by default."
         )
-    effective = (noise_multiplier**-2 - (2 * count_stddev) ** -2) ** -0.5
+    part = noise_multiplier / (2 * count_stddev)
+    effective = noise_multiplier / math.sqrt((1 - part) * (1 + part))  # no power that overflows
     if effective >= 2 * noise_multiplier:
         log(
             WARNING,

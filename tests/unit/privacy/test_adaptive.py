@@ -38,6 +38,16 @@ def test_the_bound_converges_to_the_target_quantile(target: float) -> None:
     assert bound == pytest.approx(float(np.quantile(norms, 1 - target)), rel=0.1)
 
 
+@pytest.mark.parametrize(("share", "limit"), [(0.0, 1e-150), (1.0, 1e150)])
+def test_a_bound_never_leaves_the_lengths_that_norms_can_have(
+    share: float, limit: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert next_bound(1.0, share, 0.5, 1e4) == limit
+    assert next_bound(limit, share, 0.5, 1.0) == limit
+    assert next_bound(1e300, 1.0, 0.0, 1e300) == 1e150
+    assert "A learning rate (clip_norm_lr) below 10000 moves it less" in caplog.text
+
+
 def test_share_counts_a_missing_reply_as_half_clipped() -> None:
     assert clipped_share(3, 4, 4, 0.0) == 0.75
     assert clipped_share(2, 2, 4, 0.0) == 0.75
@@ -51,6 +61,10 @@ def test_theorem_1_splits_the_noise(case: dict[str, float]) -> None:
     )
     assert stddev == case["clipped_count_stddev"]
     assert effective == pytest.approx(case["effective_noise_multiplier"], rel=1e-12)
+
+
+def test_hardly_any_noise_is_split_without_overflow() -> None:
+    assert split_noise(1e-200, 100, None) == (5.0, 1e-200)
 
 
 def test_without_noise_the_count_has_none_either() -> None:
