@@ -73,8 +73,8 @@ class ClippedMean:
 
     Attributes
     ----------
-    replies : int
-        Updates added so far.
+    nodes : list[int]
+        Whose updates were added so far.
     clipped : int
         How many of them were longer than the bound, or not finite.
     released : bool
@@ -91,7 +91,7 @@ class ClippedMean:
 
     def start(self) -> None:
         """Forget what was added; ready for a round."""
-        self.replies = 0
+        self.nodes: list[int] = []
         self.clipped = 0
         self.released = False
         self._alignment = Alignment()
@@ -114,9 +114,9 @@ class ClippedMean:
             If they cannot be read as numbers.
         """
         buffer = self._alignment.buffer_of(update)
-        if not self.replies:
+        if not self.nodes:
             self._begin(update)
-        self.replies += 1
+        self.nodes.append(update.node_id)
         new, old = self._vectors(buffer), self._vectors(self._old)
         norm = update_norm(zip(new, old, strict=True))
         scale = clipping_scale(norm, self.rule.bound)
@@ -139,15 +139,15 @@ class ClippedMean:
         InconsistentMessageReplies
             If the arrays of the two lie differently.
         """
-        if not self.replies:
+        if not self.nodes:
             vars(self).update(vars(other))
-        elif other.replies:
+        elif other.nodes:
             if self._alignment.layout is not other._alignment.layout:
                 raise InconsistentMessageReplies(
                     "Two partial sums hold different arrays, or the same arrays in another order."
                 )
             self._sum.join(other._sum)
-            self.replies += other.replies
+            self.nodes += other.nodes
             self.clipped += other.clipped
             self._not_finite += other._not_finite
             self._too_long += other._too_long
@@ -156,11 +156,11 @@ class ClippedMean:
     def finish(self) -> ArrayRecord | None:
         """Return the new model, made in the memory of the sum; `None` if nothing is released.
 
-        How many updates there were can still be asked for: `start` begins anew.
+        Whose updates there were can still be asked for: `start` begins anew.
         """
         divisor = float(self.rule.cohort) if self.rule.stddev else self._sum.weight
-        short = self.rule.exact and self.replies != self.rule.cohort
-        if not self.replies or not divisor or short:
+        short = self.rule.exact and len(self.nodes) != self.rule.cohort
+        if not self.nodes or not divisor or short:
             return None
         self._warn()
         for start, stop in self._kept:
@@ -222,7 +222,7 @@ class ClippedMean:
                 "of the ClientApp, or here with reclip=True. Node %s",
                 self.phase,
                 len(self._too_long),
-                self.replies,
+                len(self.nodes),
                 self.rule.bound,
                 ", ".join(map(str, self._too_long)),
             )

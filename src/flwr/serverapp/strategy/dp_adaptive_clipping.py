@@ -6,16 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.privacy.accounting import PrivacyAccountant
 from flwr.privacy.adaptive import clipped_share, next_bound, split_noise
 from flwr.privacy.noise import GaussianNoise
 from flwr.serverapp.exception import AggregationError
 from flwr.serverapp.strategy.clipped_mean import ClippedMean
-from flwr.serverapp.strategy.dp_wrapper import PrivacyWrapper
+from flwr.serverapp.strategy.dp_wrapper import KEY_NORM_BIT, PrivacyWrapper
 from flwr.serverapp.strategy.strategy import Strategy
-
-KEY_NORM_BIT = "norm_bit"
 
 
 class _AdaptiveClipping(PrivacyWrapper):
@@ -78,7 +76,7 @@ class _AdaptiveClipping(PrivacyWrapper):
 
     def _note_release(self, mean: ClippedMean) -> None:
         super()._note_release(mean)
-        share = self._share(self._clipped(mean), mean.replies)
+        share = self._share(self._clipped(mean), len(mean.nodes))
         self.clipping_norm = next_bound(
             self.clipping_norm, share, self.target_clipped_quantile, self.clip_norm_lr
         )
@@ -209,32 +207,29 @@ class DifferentialPrivacyClientSideAdaptiveClipping(_AdaptiveClipping):
             accountant=accountant,
             reclip=reclip,
         )
-        self._bits = 0
+        self._bits: dict[int, int] = {}  # by node
 
     def _received(self, replies: Iterable[Message]) -> Iterable[Message]:
-        self._bits = 0
-        taken = map(self._without_bit, replies)  # holds none of them, unlike a generator
-        return list(taken) if isinstance(replies, list) else taken
+        self._bits = {}
+        return super()._received(replies)
 
     def _without_bit(self, reply: Message) -> Message:
-        """Count a reply's bit and return the reply without it."""
+        """Keep a reply's bit and return the reply without it."""
         records = reply.content.metric_records if reply.has_content() else {}
         if len(records) != 1:  # an error, or a reply that is refused where it is read
             return reply
         node_id = reply.metadata.src_node_id
-        [(name, metrics)] = records.items()
+        [metrics] = records.values()
         if KEY_NORM_BIT not in metrics:
             raise AggregationError(
                 f"'{KEY_NORM_BIT}' is not among the metrics of node {node_id}: put "
                 "`adaptiveclipping_mod` among the mods of the ClientApp."
             )
-        metrics = metrics.copy()
-        bit = metrics.pop(KEY_NORM_BIT)
+        bit = metrics[KEY_NORM_BIT]
         if bit not in (0, 1):
             raise AggregationError(f"'{KEY_NORM_BIT}' of node {node_id} is {bit!r}, not 0 or 1.")
-        self._bits += bit == 1
-        content = RecordDict({**reply.content, name: metrics})
-        return Message(metadata=reply.metadata, content=content)
+        self._bits[node_id] = int(bit == 1)
+        return super()._without_bit(reply)
 
-    def _clipped(self, _: ClippedMean) -> int:
-        return self._bits
+    def _clipped(self, mean: ClippedMean) -> int:
+        return sum(self._bits.get(node_id, 0) for node_id in mean.nodes)

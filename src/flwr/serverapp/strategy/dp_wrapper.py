@@ -23,6 +23,7 @@ from flwr.serverapp.strategy.outcomes import as_trained
 from flwr.serverapp.strategy.strategy import Strategy, reads_once
 
 KEY_CLIPPING_NORM = "clipping_norm"
+KEY_NORM_BIT = "norm_bit"
 
 _PHASE = "aggregate_train"
 
@@ -47,6 +48,7 @@ class PrivacyWrapper(Strategy):
         Whether updates that nodes should have clipped are clipped here, too.
     """
 
+    _hidden_metrics: ClassVar[frozenset[str]] = frozenset({KEY_NORM_BIT})
     _server_side: ClassVar[bool]
     _title: ClassVar[str]
     _clipped_line: ClassVar[str]  # logged when updates were clipped here
@@ -131,8 +133,8 @@ class PrivacyWrapper(Strategy):
         with _reducing_by(self.strategy, mean) as made:
             trained = self.strategy.aggregate_train(server_round, self._received(replies))
         arrays, metrics = as_trained(trained, self.strategy.aggregate_train)
-        if mean.replies != self.num_sampled_clients:
-            self._warn_of_count(mean.replies)
+        if len(mean.nodes) != self.num_sampled_clients:
+            self._warn_of_count(len(mean.nodes))
         if mean.released:
             self._note_release(mean)
         if arrays is not None and not any(arrays is each for each in made):
@@ -216,8 +218,23 @@ class PrivacyWrapper(Strategy):
         return changed
 
     def _received(self, replies: Iterable[Message]) -> Iterable[Message]:
-        """Return the replies as the strategy is given them."""
-        return replies
+        """Return the replies as the strategy is given them; those given to us stay."""
+        taken = map(self._without_bit, replies)  # holds none of them, unlike a generator
+        return list(taken) if isinstance(replies, list) else taken
+
+    def _without_bit(self, reply: Message) -> Message:
+        """Return a reply without what `adaptiveclipping_mod` adds: no metric is made of it."""
+        if not reply.has_content():
+            return reply
+        records = reply.content.metric_records
+        stripped = {
+            name: MetricRecord({key: value for key, value in record.items() if key != KEY_NORM_BIT})
+            for name, record in records.items()
+            if KEY_NORM_BIT in record
+        }
+        if not stripped:
+            return reply
+        return Message(metadata=reply.metadata, content=RecordDict({**reply.content, **stripped}))
 
     def _note_release(self, mean: ClippedMean) -> None:
         """Log what was released, and tell the accountant."""

@@ -1,7 +1,7 @@
 """What the rounds leave behind: log lines, the Result, and events for the run's listener."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from logging import INFO, WARNING
 from typing import Any
@@ -33,12 +33,17 @@ class Progress:
         How many rounds there will be.
     result : Result
         What earlier rounds gave, to which these add.
+    hidden : Collection[str]
+        Metrics of nodes that are left out of events.
     """
 
-    def __init__(self, grid: Grid, rounds: int, result: Result) -> None:
+    def __init__(
+        self, grid: Grid, rounds: int, result: Result, hidden: Collection[str] = ()
+    ) -> None:
         self.result = result
         self._emit: Callable[[Event], None] | None = getattr(grid, "emit", None)
         self._rounds = rounds
+        self._hidden = hidden
         self._began = self._round_began = time.perf_counter()
         self._tried_training = False
         self._stream: object = None
@@ -103,6 +108,8 @@ class Progress:
             for record in reply.content.values():
                 if isinstance(record, MetricRecord):
                     metrics.update(record)
+            for name in self._hidden:
+                metrics.pop(name, None)
             self._nodes.append(NodeMetrics(reply.metadata.src_node_id, metrics))
 
     def trained(

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from logging import INFO
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.log import log
@@ -33,6 +33,7 @@ class Strategy(ABC):
     Subclasses say it in the five abstract methods; :meth:`start` runs the rounds.
     """
 
+    _hidden_metrics: ClassVar[frozenset[str]] = frozenset()  # of nodes, left out of events
     _reached: Reached | None = None  # by the rounds so far
     _resume_from: Reached | None = None  # where the next start goes on
 
@@ -194,7 +195,7 @@ class Strategy(ABC):
         self._reached, self._resume_from = reached, None
         arrays = reached.arrays
         train_config, evaluate_config = reached.train_config, reached.evaluate_config
-        progress = Progress(grid, num_rounds, reached.result)
+        progress = Progress(grid, num_rounds, reached.result, self._hidden_metrics)
         progress.begin(type(self).__name__, arrays, (train_config, evaluate_config), self.summary)
 
         with progress.kept_on_error():

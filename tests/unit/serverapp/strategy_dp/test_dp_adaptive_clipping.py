@@ -187,6 +187,32 @@ def test_norm_bits_are_taken_out_before_metrics_are_aggregated_and_replies_stay(
     assert all(reply.content["metrics"]["norm_bit"] == 0 for reply in replies)
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+def test_only_updates_that_the_strategy_takes_move_the_bound(cls: Any) -> None:
+    class FirstTwo(FedAvg):
+        def aggregate_train(self, server_round: int, replies: Any) -> Any:
+            return super().aggregate_train(server_round, list(replies)[:2])
+
+    strategy = cls(FirstTwo(), 0.0, 4, 1.0, 0.5, 1.0)
+    bits = [{"norm_bit": 1}, {"norm_bit": 0}, {"norm_bit": 1}, {"norm_bit": 1}]
+    replies = answers([[[9.0]], [[0.5]], [[9.0]], [[9.0]]], metrics=bits)
+    round_of(strategy, model_of([[0.0]]), replies)
+    assert strategy.clipping_norm == 1.0  # half of the two were longer
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_wild_learning_rate_leaves_a_bound_that_is_usable(
+    share: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    strategy = server_side(0.0, 2, 1.0, 0.5, 1e4)
+    for _ in range(2):
+        replies = answers([[[1e300 * share]]] * 2)
+        arrays, _ = round_of(strategy, model_of([[0.0]]), replies)
+        assert 0 < strategy.clipping_norm < np.inf
+        assert np.isfinite(values_of(arrays)[0]).all()
+    assert "clip_norm_lr" in caplog.text
+
+
 @pytest.mark.parametrize("bit", [2, -1, 0.5, float("nan"), [1]])
 def test_a_bit_that_is_none_is_refused(bit: Any) -> None:
     replies = answers([[[0.0]]] * 2, metrics=[{"norm_bit": 1}, {"norm_bit": bit}])

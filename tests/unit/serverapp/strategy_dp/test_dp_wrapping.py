@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from dp_rounds import answers, model_of, named, round_of, unit, values_of, warnings_in
-from fake_grid import FakeGrid, content
+from fake_grid import AbleGrid, FakeGrid, content
 
 from flwr.app import ArrayRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app.events import Aggregated
 from flwr.serverapp import (
     GaussianAccountant,
     GaussianPrivacyEvent,
@@ -310,6 +311,21 @@ def test_a_state_that_would_lose_releases_is_refused(wrap: Wrap) -> None:
         with_one.load_state_dict(without.state_dict())
 
 
+@each
+@pytest.mark.parametrize("grid", [FakeGrid, AbleGrid])
+def test_norm_bits_become_no_metric_and_no_event(wrap: Wrap, grid: Any) -> None:
+    def answer(message: Message) -> RecordDict:
+        return content(message.content["arrays"], norm_bit=0, loss=2.0)
+
+    nodes = grid([1, 2], answer)
+    result = wrap(FedAvg(fraction_evaluate=0.0)).start(nodes, model_of([[0.0]]), num_rounds=1)
+    assert result.train_metrics_clientapp[1] == {"loss": 2.0}
+    for event in getattr(nodes, "events", []):
+        if isinstance(event, Aggregated):
+            expected = {"num-examples": 1, "loss": 2.0}
+            assert [node.metrics for node in event.nodes] == [expected] * 2
+
+
 def test_two_halves_of_a_round_are_merged_into_what_one_reducer_gives() -> None:
     generator = np.random.default_rng(1)
     model = named(a=np.zeros(300, np.float32), n=3)
@@ -328,7 +344,7 @@ def test_two_halves_of_a_round_are_merged_into_what_one_reducer_gives() -> None:
     none.merge(first)
     none.merge(second)
     none.merge(second)  # which has started again
-    assert none.replies == 70
+    assert none.nodes == list(range(70))
     assert none.clipped == whole.clipped > 0
     merged, expected = none.finish(), whole.finish()
     assert merged is not None
