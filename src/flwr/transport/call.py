@@ -57,6 +57,7 @@ class Caller:
     run_id: int = 0
     attempt: int = 0
     address: str = ""  # where the call came from, for the log
+    token_hash: str = ""  # of the token it came with: HELLO is open, but knows nodes by it
 
 
 class Refusal(StrEnum):
