@@ -6,6 +6,7 @@
     ├── ConfigError              1   an app's pyproject.toml, a run config, config.toml
     │   └── RunConfigError       1   a --run-config or --federation-config value
     ├── AppLoadError             1   a ServerApp or ClientApp reference that does not load
+    ├── FabError                 1   an app bundle that is none, is damaged, or is not safe
     ├── HomeError                1   FLWR_HOME cannot be used
     ├── StoreError               1   the run database
     │   ├── DatabaseDamagedError 1   not a database, or a damaged one
@@ -60,6 +61,10 @@ class RunConfigError(ConfigError):
 
 class AppLoadError(FlwrError):
     """A ServerApp or ClientApp could not be loaded; the cause is chained."""
+
+
+class FabError(FlwrError):
+    """An app bundle (FAB) is none, is damaged or too large, or is not safe to unpack."""
 
 
 class HomeError(FlwrError):

@@ -16,18 +16,14 @@ All numbers are little-endian.
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from flwr.app import ArrayRecord, Error, Message, memory
-from flwr.app.layout import Layout
 from flwr.errors import ParcelError
+from flwr.wire.frames import Arrays, Bytes, cut, header_of, read_layout, written, zeros
 from flwr.wire.records import (
     Encoded,
     decode_metadata,
@@ -36,7 +32,6 @@ from flwr.wire.records import (
     encode_records,
 )
 
-Bytes = npt.NDArray[np.uint8]
 Writable = bytearray | memoryview | Bytes
 Buffer = bytes | Writable
 
@@ -44,17 +39,6 @@ _MAGIC = b"WFP\x01"
 _HEAD = struct.Struct("<4sIQ")
 _CHECKED_FROM = 8  # the checksum covers what comes after itself
 _ALIGNMENT = 64  # bytes; a cache line, and enough for every dtype
-_SMALL = 64 * 1024  # bytes; smaller arrays share a frame
-_REMEMBERED_HEADER = 64 * 1024  # bytes; longer ones, which anybody may send, are not kept
-
-_Length = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Arrays(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
-    """Where an array record lies: its layout's header, and the bytes of each of its frames."""
-
-    layout: msgspec.Raw
-    frames: list[_Length]
 
 
 class _Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -63,12 +47,11 @@ class _Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields
     metadata: Encoded
     error: tuple[int, str | None] | None
     records: Encoded
-    arrays: list[_Arrays]
+    arrays: list[Arrays]
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Envelope).decode
-_decode_header = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,18 +123,18 @@ def seal(message: Message) -> Parcel:
         If something in it cannot be written: a text that is no UTF-8, an id beyond 64 bits, a
         bytes value beyond 4 GiB.
     """
-    arrays: list[_Arrays] = []
+    arrays: list[Arrays] = []
     frames: list[tuple[Bytes, ...]] = []
     at = 0
 
     def place(record: ArrayRecord) -> int:
         nonlocal at
-        if zeros := -at % _ALIGNMENT:
-            frames.append((_zeros(zeros),))
-            at += zeros
+        if gap := -at % _ALIGNMENT:
+            frames.append((zeros(gap),))
+            at += gap
         layout = memory.layout_of(record)
-        own = list(_frames(record, layout))
-        arrays.append(_Arrays(_header(layout), [sum(map(_nbytes, frame)) for frame in own]))
+        own = list(cut(record, layout))
+        arrays.append(Arrays(header_of(layout), [sum(map(_nbytes, frame)) for frame in own]))
         frames.extend(own)
         at += layout.nbytes
         return len(arrays) - 1
@@ -211,7 +194,7 @@ def open(buffer: Buffer) -> Message:  # noqa: A001  (settled: the face is `wire.
 
 
 def _sealed_envelope(envelope: _Envelope) -> Bytes:
-    encoded = _written(envelope)
+    encoded = written(envelope)
     nbytes = _HEAD.size + len(encoded)
     nbytes += -nbytes % _ALIGNMENT
     sealed = bytearray(nbytes)
@@ -220,13 +203,6 @@ def _sealed_envelope(envelope: _Envelope) -> Bytes:
     checksum = zlib.crc32(memoryview(sealed)[_CHECKED_FROM:])
     _HEAD.pack_into(sealed, 0, _MAGIC, checksum, len(encoded))
     return np.frombuffer(memoryview(sealed).toreadonly(), np.uint8)
-
-
-def _written(value: object) -> bytes:
-    try:
-        return _encode(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ParcelError(f"The message cannot be written: {error}") from error
 
 
 def _read_envelope(parcel: Bytes) -> tuple[_Envelope, int]:
@@ -253,7 +229,7 @@ def _read_envelope(parcel: Bytes) -> tuple[_Envelope, int]:
         raise ParcelError(f"The parcel's envelope cannot be read: {error}") from error
 
 
-def _open_arrays(arrays: list[_Arrays], parcel: Bytes, at: int) -> list[ArrayRecord]:
+def _open_arrays(arrays: list[Arrays], parcel: Bytes, at: int) -> list[ArrayRecord]:
     """Adopt the records that begin at ``at``; together they must fill the parcel."""
     opened = []
     for number, described in enumerate(arrays):
@@ -266,7 +242,7 @@ def _open_arrays(arrays: list[_Arrays], parcel: Bytes, at: int) -> list[ArrayRec
         if parcel[at:begin].any():
             raise ParcelError(f"The parcel was altered in front of its array record {number}.")
         try:
-            layout = _layout(bytes(described.layout))
+            layout = read_layout(bytes(described.layout))
         except (ValueError, RecursionError) as error:
             raise ParcelError(f"Array record {number} cannot be read: {error}") from error
         if layout.nbytes != at_next - begin:
@@ -279,66 +255,6 @@ def _open_arrays(arrays: list[_Arrays], parcel: Bytes, at: int) -> list[ArrayRec
     if at != parcel.nbytes:
         raise ParcelError(f"The parcel has {parcel.nbytes} bytes, but ends after {at}.")
     return opened
-
-
-@lru_cache(maxsize=64)
-def _header(layout: Layout) -> msgspec.Raw:
-    return msgspec.Raw(_written(layout.header()))
-
-
-def _layout(header: bytes) -> Layout:
-    """Read a layout; those of the last parcels are at hand, since a run's are mostly equal."""
-    read = _remembered_layout if len(header) <= _REMEMBERED_HEADER else _read_layout
-    return read(header)
-
-
-def _read_layout(header: bytes) -> Layout:
-    return Layout.from_header(_decode_header(header))
-
-
-_remembered_layout = lru_cache(maxsize=16)(_read_layout)
-
-
-def _frames(record: ArrayRecord, layout: Layout) -> Iterator[tuple[Bytes, ...]]:
-    """Cut a record's memory into frames, each of one piece where the record is packed."""
-    if memory.is_packed(record):
-        packed = memory.packed(record)
-        for begin, end, _, _ in _spans(layout):
-            yield (packed[begin:end],)
-        return
-    views = memory.frames(record)
-    for begin, end, first, last in _spans(layout):
-        pieces = []
-        at = begin
-        for entry, view in zip(layout.entries[first:last], views[first:last], strict=True):
-            if entry.offset > at:
-                pieces.append(_zeros(entry.offset - at))
-            pieces.append(view)
-            at = entry.offset + entry.nbytes
-        if end > at:
-            pieces.append(_zeros(end - at))
-        yield tuple(pieces)
-
-
-@lru_cache(maxsize=256)
-def _spans(layout: Layout) -> list[tuple[int, int, int, int]]:
-    """Return each frame's first byte, end, first entry and end of entries."""
-    entries = layout.entries
-    spans = []
-    first = 0
-    for last in range(1, len(entries) + 1):
-        goes_on = last < len(entries)
-        if goes_on and entries[last - 1].nbytes < _SMALL and entries[last].nbytes < _SMALL:
-            continue
-        begin, end = entries[first].offset, entries[last].offset if goes_on else layout.nbytes
-        if end > begin:
-            spans.append((begin, end, first, last))
-        first = last
-    return spans
-
-
-def _zeros(nbytes: int) -> Bytes:
-    return np.zeros(nbytes, np.uint8)
 
 
 def _nbytes(piece: Bytes) -> int:
