@@ -1,0 +1,103 @@
+"""Objects that a node has received: what comes again, such as frozen layers, travels once.
+
+Of each run the objects of its last two messages are kept, as files. They are not flushed to disk,
+so a restarted node begins without them.
+"""
+
+import os
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from flwr.transport.parts import Body
+
+_MESSAGES = 2  # of a run, whose objects are kept
+
+Download = Callable[[str, memoryview], None]
+
+
+class ObjectCache:
+    """The folder of a node's received objects. Threads may share it.
+
+    Parameters
+    ----------
+    folder : Path
+        Emptied first.
+    download : callable
+        Fills memory with an object that is not here, and checks it.
+    """
+
+    def __init__(self, folder: Path, download: Download) -> None:
+        self._folder = folder
+        self._download = download
+        self._lock = threading.Lock()
+        self._used: dict[int, deque[frozenset[str]]] = {}  # by run, of its last messages
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+    def use(self, run_id: int, body: Body) -> None:
+        """Note that a message needs these objects; those of older messages of the run go."""
+        needed = frozenset(part.object_id for part in body.parts if part.object_id)
+        with self._lock:
+            used = self._used.setdefault(run_id, deque())
+            used.append(needed)
+            if len(used) > _MESSAGES:
+                self._forget(used.popleft())
+
+    def drop_run(self, run_id: int) -> None:
+        """Let the objects of a run go."""
+        with self._lock:
+            for objects in self._used.pop(run_id, ()):
+                self._forget(objects)
+
+    def fetch(self, object_id: str, into: memoryview) -> None:
+        """Fill memory with an object, from here or else from the hub."""
+        if self._read(object_id, into):
+            return
+        self._download(object_id, into)
+        self._keep(object_id, into)
+
+    def path(self, object_id: str, nbytes: int) -> Path:
+        """Return the file of an object, downloading it first if it is not here."""
+        path = self._folder / object_id
+        if not path.exists():
+            self.fetch(object_id, memoryview(bytearray(nbytes)))
+        return path
+
+    def _read(self, object_id: str, into: memoryview) -> bool:
+        try:
+            with (self._folder / object_id).open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size != into.nbytes:
+                    return False
+                rest = into
+                while rest:
+                    count = file.readinto(rest)
+                    if not count:
+                        return False
+                    rest = rest[count:]
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _keep(self, object_id: str, data: memoryview) -> None:
+        """Write an object that is not here yet; a full disk only means that it is not kept."""
+        new = self._folder / f"{object_id}.{threading.get_ident()}"
+        try:
+            with new.open("wb", buffering=0) as file:
+                rest = data
+                while rest:
+                    rest = rest[file.write(rest) :]
+            with self._lock:
+                if any(object_id in used for run in self._used.values() for used in run):
+                    new.replace(self._folder / object_id)
+        except OSError:
+            pass
+        new.unlink(missing_ok=True)
+
+    def _forget(self, objects: Iterable[str]) -> None:
+        needed = {key for run in self._used.values() for used in run for key in used}
+        for object_id in objects:
+            if object_id not in needed:
+                (self._folder / object_id).unlink(missing_ok=True)
