@@ -2,6 +2,7 @@
 
 import logging
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -108,8 +109,8 @@ def test_equal_replies_of_equal_weight_come_out_bit_by_bit() -> None:
         ("int64", [-3, -4], -4),
         ("uint8", [255, 255], 255),
         ("int8", [-128, -128], -128),
-        ("int64", [2**63 - 1, 2**63 - 1], int(np.nextafter(2.0**63, 0))),
-        ("uint64", [2**64 - 1, 2**64 - 1], int(np.nextafter(2.0**64, 0))),
+        ("int64", [2**63 - 1, 2**63 - 1], 2**63 - 1),
+        ("uint64", [2**64 - 1, 2**64 - 1], 2**64 - 1),
         ("bool", [True, False], True),
         ("float16", [1.0, 2.0], 1.5),
         ("float64", [0.1, 0.3], 0.2),
@@ -126,6 +127,29 @@ def test_results_have_the_dtype_of_the_replies(
     [mean] = mean_of(*pairs)
     assert mean.dtype == np.dtype(dtype)
     assert mean.tolist() == [expected] * 3
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", ">i8"])
+@pytest.mark.parametrize("base", [2**53 + 1, 2**62 + 1, 2**63 - 70])
+@pytest.mark.parametrize("steps", [[0], [0, 2], [0, 1], [1, 2], [3, 4, 1, 2, 0, 40, 20]])
+def test_whole_numbers_that_no_float_holds_are_averaged_exactly(
+    dtype: str, base: int, steps: list[int]
+) -> None:
+    pairs = [(ArrayRecord([np.array([base + step], dtype)]), 3) for step in steps]
+    [mean] = mean_of(*pairs)
+    assert mean.tolist() == [round(Fraction(sum(base + step for step in steps), len(steps)))]
+    assert mean.dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [("int64", [-(2**63), 2**63 - 1]), ("uint64", [2**64 - 1, 0]), ("uint64", [0, 0, 2**64 - 1])],
+)
+def test_whole_numbers_further_apart_than_they_reach_are_averaged_roughly(
+    dtype: str, values: list[int]
+) -> None:
+    [mean] = mean_of(*[(ArrayRecord([np.array([value], dtype)]), 1) for value in values])
+    assert abs(int(mean[0]) - sum(values) / len(values)) < 2**12
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])

@@ -177,6 +177,20 @@ def test_merged_parts_of_any_size_have_the_same_mean() -> None:
     np.testing.assert_allclose(record.to_numpy_ndarrays()[0], mean(given), rtol=1e-5, atol=1e-6)
 
 
+def test_parts_of_large_whole_numbers_merge_exactly() -> None:
+    values = [2**60 + step for step in (1, 4, 9, 30, 3, 7)]
+    given = updates([ArrayRecord([np.array([value])]) for value in values], [2.0] * len(values))
+    merged = ArrayMean("test")
+    for first, last in ((0, 1), (1, 4), (4, 6)):
+        part = ArrayMean("test")
+        for update in given[first:last]:
+            part.add(update)
+        merged.merge(part)
+    record = merged.finish()
+    assert record is not None
+    assert record.to_numpy_ndarrays()[0].tolist() == [2**60 + 9]
+
+
 def test_parts_of_other_arrays_do_not_merge() -> None:
     first, second = ArrayMean("test"), ArrayMean("test")
     first.add(updates([arrays_of([1.0])], [1])[0])

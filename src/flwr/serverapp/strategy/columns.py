@@ -16,7 +16,7 @@ from flwr.app import memory
 from flwr.app.layout import Entry, Layout
 from flwr.serverapp.strategy.alignment import Alignment, native
 from flwr.serverapp.strategy.replies import Update
-from flwr.serverapp.strategy.sums import Part, part_of
+from flwr.serverapp.strategy.sums import Part, parts_of
 
 BLOCK = 1 << 20  # bytes of a block of all models: they stay in a core's cache
 RESIDENT = 1 << 26  # bytes of all models that may be mapped at once
@@ -68,7 +68,7 @@ class Columns:
 
     def __init__(self, layout: Layout, models: Sequence[Model]) -> None:
         self.layout = layout
-        self.parts = [part_of(layout, run) for run in layout.runs if run.count]
+        self.parts = parts_of(layout)
         self._models = models
 
     @classmethod

@@ -1,7 +1,8 @@
 """Rules that look at each coordinate by itself: median, trimmed mean, and the mean around a median.
 
 Each is a function of the rows of a block, (models, coordinates), which it may use up, and returns
-one value a coordinate: in the rows' dtype, or in float64 where whole numbers have to be averaged.
+one value a coordinate: in the rows' dtype, or in float64 where whole numbers of less than 64 bits
+have to be averaged.
 """
 
 import math
@@ -16,7 +17,15 @@ from flwr.log import log
 from flwr.serverapp.exception import AggregationError
 from flwr.serverapp.strategy.columns import Block, Columns, Gathering
 from flwr.serverapp.strategy.ordering import Rows, ordered
-from flwr.serverapp.strategy.sums import Part, allocate_model, as_values, total_dtype
+from flwr.serverapp.strategy.sums import (
+    Part,
+    allocate_model,
+    as_values,
+    differences,
+    moved,
+    origin_of,
+    total_dtype,
+)
 
 Rule = Callable[[np.ndarray], np.ndarray]
 
@@ -97,6 +106,9 @@ def mean_around_median(rows: np.ndarray, leave_out: int) -> np.ndarray:
         raise AggregationError(
             f"{count} models are too few: {leave_out} values of each coordinate are left out."
         )
+    origin = origin_of(rows[0])
+    if origin is not None:
+        return moved(origin, mean_around_median(differences(rows, origin), leave_out))
     places = ordered(rows, tuple(range(count)))
     low, high = (count - 1) // 2, count // 2
     middle = places[low].copy() if low == high else _mean(places[low : high + 1])
@@ -229,6 +241,9 @@ def _mean(rows: Rows) -> np.ndarray:
     """Return the mean of each column, in new memory; of one row, that row as it is."""
     if len(rows) == 1:
         return rows[0].copy()
+    origin = origin_of(rows[0])
+    if origin is not None:
+        return moved(origin, _mean([differences(row, origin) for row in rows]))
     dtype = total_dtype(rows[0].dtype)
     if isinstance(rows, np.ndarray):  # sorted side by side: numpy adds them up pair by pair
         total: np.ndarray = np.add.reduce(rows, axis=0, dtype=dtype)

@@ -45,7 +45,8 @@ class FedAvg(Strategy):
 
     Notes
     -----
-    Integers and bools are averaged in float64 and rounded back to their dtype. NaN in a model or
+    Integers and bools are averaged in float64 and rounded back to their dtype; 64-bit ones as
+    differences to the first reply's, so that those beyond 2^53 keep their last digits. NaN in a model or
     metric makes the mean NaN, with a warning that names the node. A reply that does not fit the
     first one raises ``InconsistentMessageReplies``; error replies are logged and left out.
     """

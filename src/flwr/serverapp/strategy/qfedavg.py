@@ -24,7 +24,7 @@ from flwr.serverapp.strategy.serversteps import (
     no_model,
     take_step,
 )
-from flwr.serverapp.strategy.sums import BLOCK, part_of
+from flwr.serverapp.strategy.sums import BLOCK, parts_of
 
 _ROW = 1 << 12  # values whose squares are summed at once: few enough to be accurate in float32
 SMALLEST_LOSS = 1e-10  # is added to each loss: a loss of 0 has no power below 0
@@ -292,7 +292,7 @@ def squared_distances(
         float64 where that is too narrow; sums of a few thousand squares are added in float64.
     """
     distances = [0.0] * len(replies)
-    for part in (part_of(layout, run) for run in layout.runs if run.count):
+    for part in parts_of(layout):
         if part.dtype.kind in "biu":
             continue
         new, old = [part.values(reply) for reply in replies], part.values(model)

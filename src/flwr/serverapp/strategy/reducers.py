@@ -11,7 +11,7 @@ from flwr.log import log
 from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy.alignment import Alignment
 from flwr.serverapp.strategy.replies import ReplyReader, Update
-from flwr.serverapp.strategy.sums import WeightedSum
+from flwr.serverapp.strategy.sums import WeightedSum, origins_of
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -77,6 +77,7 @@ class ArrayMean:
         """Forget what was added; ready for a round."""
         self._alignment = Alignment()
         self._held: list[tuple[int, np.ndarray, float]] = []  # node, bytes, weight
+        self._origins: list[np.ndarray | None] | None = None
         self._group: WeightedSum | None = None
         self._total: WeightedSum | None = None
         self._not_finite: dict[int, str] = {}  # by node, the first such array
@@ -119,7 +120,8 @@ class ArrayMean:
             return
         ours = self._sum()
         if ours is None:
-            self._alignment, self._total = other._alignment, theirs
+            self._alignment, self._origins = other._alignment, other._origins
+            self._total = theirs
         elif self._alignment.layout is not other._alignment.layout:
             raise InconsistentMessageReplies(
                 "Two partial sums hold different arrays, or the same arrays in another order."
@@ -162,7 +164,7 @@ class ArrayMean:
         whole = len(replies) if last else len(replies) // GROUP * GROUP
         if whole:
             if self._total is None:
-                self._total = WeightedSum(self._alignment.layout)
+                self._total = self._new_sum(replies[0][0])
             groups = [replies[first : first + GROUP] for first in range(0, whole, GROUP)]
             nan |= self._total.add_groups(groups)
         nan |= self._add_to_group(replies[whole:])
@@ -174,11 +176,16 @@ class ArrayMean:
         if not replies:
             return False
         if self._group is None:
-            self._group = WeightedSum(self._alignment.layout)
+            self._group = self._new_sum(replies[0][0])
         nan = self._group.add(replies)
         if self._group.count == GROUP:
             self._close(self._group)
         return nan
+
+    def _new_sum(self, first: np.ndarray) -> WeightedSum:
+        if self._origins is None:
+            self._origins = origins_of(self._alignment.layout, first)
+        return WeightedSum(self._alignment.layout, self._origins)
 
     def _close(self, group: WeightedSum) -> None:
         if self._total is None:

@@ -24,6 +24,7 @@ DTYPES = [
     np.int8, np.uint16, np.int64, np.bool_, np.float16, ml_dtypes.bfloat16, np.float32, np.float64,
     ">f4", "<c8",
 ]  # fmt: skip
+W = np.ones(2, np.float32)
 
 
 def with_arrays(answer: RecordDict, arrays: ArrayRecord) -> RecordDict:
@@ -59,6 +60,12 @@ def test_a_model_that_no_node_changes_stays_bit_for_bit(
             aggregated(case, model, alike(case, model))
     else:
         assert bits(aggregated(case, model, alike(case, model))) == bits(model)
+
+
+@numeric_strategies
+def test_counters_that_no_float_holds_stay_exact(case: Case) -> None:
+    model = ArrayRecord({"count": Array(np.array([2**60 + 1, 5, -(2**62) - 3])), "w": Array(W)})
+    assert bits(aggregated(case, model, alike(case, model))) == bits(model)
 
 
 @all_strategies

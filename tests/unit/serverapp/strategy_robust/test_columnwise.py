@@ -133,6 +133,20 @@ def test_whole_numbers_are_rounded_half_to_even_and_exact_where_none_is_averaged
     assert reduced(around, 0, 9, 10, 11, 255, dtype=np.uint8).tolist() == [10]
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_whole_numbers_that_no_float_holds_are_reduced_as_small_ones(
+    rule: Rule, dtype: object
+) -> None:
+    for count in (1, 3, 4, 8, 40):
+        if rule is RULES["around the median"] and count < 3:
+            continue
+        small = np.random.default_rng(count).integers(0, 60, (count, 50))
+        expected = reduced(rule, *small, dtype=dtype) + np.asarray(2**62, dtype)
+        large = [model.astype(dtype) + np.asarray(2**62, dtype) for model in small]
+        np.testing.assert_array_equal(reduced(rule, *large, dtype=dtype), expected)
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_bools_go_by_majority_and_a_tie_is_true(rule: Rule) -> None:
     for count in (5, 6, 35, 36):
