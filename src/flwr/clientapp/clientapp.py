@@ -5,9 +5,8 @@ from functools import partial
 from typing import Any
 
 from flwr.app import Context, Message
-from flwr.clientapp.mod.chain import make_ffn
+from flwr.clientapp.mod.chain import checked_mods, make_ffn
 from flwr.clientapp.typing import ClientAppCallable, Mod
-from flwr.errors import AppLoadError
 
 Lifespan = Callable[[Context], Iterator[None]]
 
@@ -42,6 +41,11 @@ class ClientApp:
     mods : list[Mod], optional
         Put around every function, outermost first; a function's own mods come inside of them.
 
+    Raises
+    ------
+    TypeError
+        If the mods are no list, or one of them cannot be called or is a class.
+
     Examples
     --------
     >>> from flwr.app import Context, Message, MetricRecord, RecordDict
@@ -61,7 +65,7 @@ class ClientApp:
         client_fn: Callable[[Context], Any] | None = None,  # gives a Client, of a room above
         mods: list[Mod] | None = None,
     ) -> None:
-        self._mods = list(mods or [])
+        self._mods = checked_mods(mods)
         self._functions: dict[tuple[str, str], ClientAppCallable] = {}
         self._lifespan: Lifespan | None = None
         self._client_fn = client_fn
@@ -130,7 +134,7 @@ class ClientApp:
             If the action is no identifier, if the app was made with ``client_fn``, or on use if
             a function is registered for this action already.
         TypeError
-            If the parentheses of ``@app.train()`` are missing.
+            If the parentheses of ``@app.train()`` are missing, or the mods are none.
         """
         return self._register("train", action, mods)
 
@@ -188,7 +192,7 @@ class ClientApp:
         if not action.isidentifier():
             raise ValueError(f"{name} The name must follow Python's function naming rules.")
         key = (category, action)
-        around = [*self._mods, *(mods or [])]
+        around = [*self._mods, *checked_mods(mods)]
 
         def register(function: ClientAppCallable) -> ClientAppCallable:
             if key in self._functions:
@@ -257,15 +261,7 @@ def _what(value: object) -> str:
 
 
 def _legacy_function(client_fn: Callable[[Context], Any]) -> ClientAppCallable:
-    """Let the legacy API's room answer with a client of ``client_fn``."""
-    try:
-        # the legacy API's room comes with a later version
-        from flwr.compat.client import answer_with  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise AppLoadError(
-            "This ClientApp was made with `client_fn`, which needs the legacy API; "
-            "it comes with a later version.",
-            hint=f"Register functions instead:\n{_FUNCTION_EXAMPLE.format(category='train')}",
-        ) from error
-    function: ClientAppCallable = answer_with(client_fn)
-    return function
+    """Let the legacy API's room, which is above this one, answer with a client of ``client_fn``."""
+    from flwr.compat.client import answer_with
+
+    return answer_with(client_fn)

@@ -8,7 +8,6 @@ import pytest
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable, Mod
-from flwr.errors import AppLoadError
 
 CATEGORIES = ["train", "evaluate", "query"]
 
@@ -453,7 +452,9 @@ class TestClientFn:
         def lifespan(context: Context) -> Iterator[None]:
             yield
 
-    def test_says_that_the_legacy_api_is_not_there_yet(self, context: Context) -> None:
-        app = ClientApp(client_fn=lambda context: None)
-        with pytest.raises(AppLoadError, match="client_fn.*legacy API.*comes with a later version"):
+    def test_is_called_inside_of_the_mods_and_must_give_a_client(self, context: Context) -> None:
+        trace: list[str] = []
+        app = ClientApp(client_fn=lambda context: trace.append("made"), mods=[tracing("m", trace)])
+        with pytest.raises(TypeError, match=r"returned NoneType, not a `Client`"):
             app(instruction(), context)
+        assert trace[1:] == ["made"]

@@ -1,7 +1,13 @@
-"""``make_ffn``: wrapping a function in mods."""
+"""``make_ffn``: wrapping a function in mods; what is no mod is refused where it is given."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from flwr.app import Context, Message, RecordDict
-from flwr.clientapp.mod import make_ffn
+from flwr.clientapp import ClientApp
+from flwr.clientapp.mod import LocalDpMod, make_ffn
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 
@@ -32,3 +38,29 @@ def test_first_mod_is_outermost() -> None:
     assert trace == ["1", "2", "3", "3", "2", "1"]
     assert reply.metadata.reply_to_message_id == message.metadata.message_id
     assert len(mods) == 3
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda mods: ClientApp(mods=mods),
+        lambda mods: ClientApp().train(mods=mods),
+        lambda mods: make_ffn(answer, mods),
+    ],
+)
+@pytest.mark.parametrize(
+    ("mods", "words"),
+    [
+        ([make_ffn, LocalDpMod], r"mods\[1\] is the class LocalDpMod.*write `LocalDpMod\(...\)`"),
+        (["fixedclipping_mod"], r"mods\[0\] is 'fixedclipping_mod', which is no mod"),
+        ([None], r"mods\[0\] is None, which is no mod"),
+        (make_ffn, r"must be a list of mods, not <function make_ffn.*write `mods=\[...\]`"),
+        ("fixedclipping_mod", "must be a list of mods, not 'fixedclipping_mod'"),
+        (1, "must be a list of mods, not 1"),
+    ],
+)
+def test_what_is_no_mod_is_refused_at_once(
+    take: Callable[[Any], object], mods: object, words: str
+) -> None:
+    with pytest.raises(TypeError, match=words):
+        take(mods)
