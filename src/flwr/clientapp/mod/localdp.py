@@ -1,6 +1,5 @@
 """Differential privacy that trusts nobody but the node."""
 
-import math
 from logging import INFO, WARNING
 from typing import Literal
 
@@ -16,6 +15,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.log import log
 from flwr.privacy.calibration import analytic_stddev, classical_stddev
 from flwr.privacy.noise import GaussianNoise
+from flwr.privacy.settings import check_setting, not_negative, positive
 
 _STDDEV = {"classical": classical_stddev, "analytic": analytic_stddev}
 
@@ -46,7 +46,7 @@ class LocalDpMod:
     Raises
     ------
     ValueError
-        If a value is out of range.
+        If a value is no number or out of range.
 
     References
     ----------
@@ -71,15 +71,14 @@ class LocalDpMod:
         *,
         mechanism: Literal["classical", "analytic"] = "classical",
     ) -> None:
-        if not 0 < clipping_norm < math.inf:
-            raise ValueError(f"The clipping norm should be a positive value, not {clipping_norm}.")
-        if not 0 <= sensitivity < math.inf:
-            raise ValueError(f"The sensitivity should not be negative, but is {sensitivity}.")
-        if not 0 < epsilon < math.inf:
-            raise ValueError(f"Epsilon should be a positive value, not {epsilon}.")
-        if not 0 < delta < 1:
-            raise ValueError(f"Delta should lie between 0 and 1, but is {delta}.")
-        if mechanism not in _STDDEV:
+        for name, value, fits, rule in (
+            ("clipping_norm", clipping_norm, positive, "The clipping norm should be positive."),
+            ("sensitivity", sensitivity, not_negative, "The sensitivity should be 0 or more."),
+            ("epsilon", epsilon, positive, "Epsilon should be positive."),
+            ("delta", delta, lambda delta: 0 < delta < 1, "Delta should lie between 0 and 1."),
+        ):
+            check_setting(name, value, fits, f"LocalDpMod: {rule}")
+        if mechanism not in tuple(_STDDEV):  # a tuple takes what cannot be hashed, too
             raise ValueError(f"The mechanism is one of {', '.join(_STDDEV)}, not {mechanism!r}.")
         if mechanism == "classical" and epsilon > 1:
             log(

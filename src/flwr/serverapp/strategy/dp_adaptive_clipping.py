@@ -1,6 +1,5 @@
 """Central differential privacy with a clipping bound that adapts."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ from flwr.app import Message
 from flwr.privacy.accounting import PrivacyAccountant
 from flwr.privacy.adaptive import clipped_share, next_bound, split_noise
 from flwr.privacy.noise import GaussianNoise
+from flwr.privacy.settings import check_setting, not_negative, positive, share
 from flwr.serverapp.exception import AggregationError
 from flwr.serverapp.strategy.clipped_mean import ClippedMean
 from flwr.serverapp.strategy.dp_wrapper import KEY_NORM_BIT, PrivacyWrapper
@@ -34,14 +34,15 @@ class _AdaptiveClipping(PrivacyWrapper):
         accountant: PrivacyAccountant | None,
         reclip: bool,
     ) -> None:
-        if not 0 < initial_clipping_norm < math.inf:
-            raise ValueError("The initial clipping norm should be a positive value.")
-        if not 0 <= target_clipped_quantile <= 1:
-            raise ValueError("The target clipped quantile must be in [0, 1].")
-        if not 0 < clip_norm_lr < math.inf:
-            raise ValueError("The learning rate must be positive.")
-        if clipped_count_stddev is not None and not 0 <= clipped_count_stddev < math.inf:
-            raise ValueError("The `clipped_count_stddev` must be non-negative.")
+        rule = "The initial clipping norm should be a positive value."
+        check_setting("initial_clipping_norm", initial_clipping_norm, positive, rule)
+        rule = "The target clipped quantile must be in [0, 1]."
+        check_setting("target_clipped_quantile", target_clipped_quantile, share, rule)
+        rule = "The learning rate must be positive."
+        check_setting("clip_norm_lr", clip_norm_lr, positive, rule)
+        if clipped_count_stddev is not None:
+            rule = "The `clipped_count_stddev` must be non-negative."
+            check_setting("clipped_count_stddev", clipped_count_stddev, not_negative, rule)
         super().__init__(
             strategy,
             noise_multiplier,
@@ -76,9 +77,11 @@ class _AdaptiveClipping(PrivacyWrapper):
 
     def _note_release(self, mean: ClippedMean) -> None:
         super()._note_release(mean)
-        share = self._share(self._clipped(mean), len(mean.nodes))
         self.clipping_norm = next_bound(
-            self.clipping_norm, share, self.target_clipped_quantile, self.clip_norm_lr
+            self.clipping_norm,
+            self._share(self._clipped(mean), len(mean.nodes)),
+            self.target_clipped_quantile,
+            self.clip_norm_lr,
         )
 
     def _clipped(self, mean: ClippedMean) -> int:
@@ -126,7 +129,8 @@ class DifferentialPrivacyServerSideAdaptiveClipping(_AdaptiveClipping):
     Raises
     ------
     ValueError
-        If a value is out of range, the strategy is of another kind, or the accountant does not fit.
+        If a value is of a wrong type or out of range, the strategy is of another kind, or the
+        accountant does not fit.
 
     References
     ----------

@@ -51,7 +51,8 @@ class DifferentialPrivacyServerSideFixedClipping(_FixedClipping):
     Raises
     ------
     ValueError
-        If a value is out of range, the strategy is of another kind, or the accountant does not fit.
+        If a value is of a wrong type or out of range, the strategy is of another kind, or the
+        accountant does not fit.
 
     References
     ----------

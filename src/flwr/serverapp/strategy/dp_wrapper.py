@@ -1,6 +1,5 @@
 """Central differential privacy around a strategy: what its four wrappers share."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from flwr.privacy.accounting import (
     PrivacySpent,
     SamplingMethod,
 )
+from flwr.privacy.settings import check_setting, not_negative, positive
 from flwr.serverapp.exception import AggregationError, PrivacyBudgetExhausted
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.clipped_mean import ClippedMean, ReleaseRule
@@ -64,12 +64,19 @@ class PrivacyWrapper(Strategy):
         reclip: bool,
     ) -> None:
         self.strategy = _averaging(strategy)
-        if not 0 <= noise_multiplier < math.inf:
-            raise ValueError("The noise multiplier should be a non-negative value.")
-        if not 0 < clipping_norm < math.inf:
-            raise ValueError("The clipping norm should be a positive value.")
-        if num_sampled_clients <= 0:
-            raise ValueError("The number of sampled clients should be a positive value.")
+        rule = "The noise multiplier should be a non-negative value."
+        check_setting("noise_multiplier", noise_multiplier, not_negative, rule)
+        rule = "The clipping norm should be a positive value."
+        check_setting("clipping_norm", clipping_norm, positive, rule)
+        rule = "The number of sampled clients should be a positive value."
+        check_setting("num_sampled_clients", num_sampled_clients, positive, rule)
+        if not isinstance(reclip, bool):
+            raise ValueError(f"reclip should be True or False. Given: reclip={reclip!r}.")
+        if not isinstance(accountant, PrivacyAccountant | None):
+            raise ValueError(
+                "The accountant should be a GaussianAccountant, an RdpAccountant or a "
+                f"PrivacyAccountant of your own. Given: accountant={accountant!r}."
+            )
         self.noise_multiplier = noise_multiplier
         self.clipping_norm = clipping_norm
         self.num_sampled_clients = num_sampled_clients
@@ -362,6 +369,10 @@ def _averaging(strategy: Strategy | None) -> FedAvg:
     """
     if strategy is None:
         raise ValueError("The passed strategy is None.")
+    if isinstance(strategy, type):
+        raise ValueError(
+            f"The passed strategy is the class {strategy.__name__}: pass {strategy.__name__}(...)."
+        )
     ours = [cls for cls in type(strategy).__mro__ if cls.__module__.startswith("flwr.")]
     makers = {"aggregate_train", "_array_reducer"}
     rule = next((cls for cls in ours if makers & vars(cls).keys()), None)

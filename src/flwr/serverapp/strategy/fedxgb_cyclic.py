@@ -89,7 +89,7 @@ class FedXgbCyclic(FedAvg):
         ):
             if fraction not in (0.0, 1.0):
                 raise ValueError(
-                    f"{name} can only be set to 1.0 or 0.0 for FedXgbCyclic, not {fraction}."
+                    f"{name} can only be set to 1.0 or 0.0 for FedXgbCyclic, not {fraction!r}."
                 )
         super().__init__(
             fraction_train=fraction_train,

@@ -326,9 +326,19 @@ def test_local_dp_refuses_values_that_mean_nothing(
         LocalDpMod(*values_)
 
 
-def test_local_dp_refuses_an_unknown_mechanism() -> None:
+@pytest.mark.parametrize("value", ["1.0", None, [1.0], True, 1j])
+@pytest.mark.parametrize("name", ["clipping_norm", "sensitivity", "epsilon", "delta"])
+def test_local_dp_names_a_setting_that_is_no_number(name: str, value: Any) -> None:
+    settings = {"clipping_norm": 1.0, "sensitivity": 1.0, "epsilon": 1.0, "delta": 1e-5}
+    given = re.escape(f"Given: {name}={value!r}, of type {type(value).__name__}.")
+    with pytest.raises(ValueError, match=f"should .*{given}"):
+        LocalDpMod(**{**settings, name: value})
+
+
+@pytest.mark.parametrize("mechanism", ["laplace", ["classical"], None])
+def test_local_dp_refuses_an_unknown_mechanism(mechanism: Any) -> None:
     with pytest.raises(ValueError, match="classical, analytic"):
-        LocalDpMod(1.0, 1.0, 1.0, 1e-5, mechanism="laplace")  # type: ignore[arg-type]
+        LocalDpMod(1.0, 1.0, 1.0, 1e-5, mechanism=mechanism)
 
 
 def test_the_classical_formula_beyond_its_proof_is_warned_of(

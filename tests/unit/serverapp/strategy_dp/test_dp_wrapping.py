@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -102,6 +103,38 @@ def test_wrappers_and_strategies_from_scratch_are_refused(wrap: Wrap) -> None:
             wrap(inner)
     with pytest.raises(ValueError, match="strategy is None"):
         wrap(None)
+
+
+CLASSES = [
+    getattr(strategies, name)
+    for name in strategies.__all__
+    if name.startswith("DifferentialPrivacy")
+]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("value", ["1.0", [1.0], True])
+def test_a_setting_of_a_wrong_type_is_named(cls: Any, value: Any) -> None:
+    good: dict[str, Any] = {"strategy": FedAvg(), "noise_multiplier": 0.0, "num_sampled_clients": 2}
+    numbers = ["noise_multiplier", "num_sampled_clients"]
+    if "Adaptive" in cls.__name__:
+        numbers += ["initial_clipping_norm", "target_clipped_quantile", "clip_norm_lr"]
+        numbers += ["clipped_count_stddev"]
+    else:
+        good["clipping_norm"] = 1.0
+        numbers.append("clipping_norm")
+    cls(**good)
+    for name in numbers:
+        given = re.escape(f"Given: {name}={value!r}, of type {type(value).__name__}.")
+        with pytest.raises(ValueError, match=f"(should|must) .*{given}"):
+            cls(**{**good, name: value})
+    with pytest.raises(ValueError, match="accountant should be a GaussianAccountant.*Given"):
+        cls(**good, accountant=value)
+    if "ClientSide" in cls.__name__:
+        with pytest.raises(ValueError, match="reclip should be True or False. Given: reclip='no'"):
+            cls(**good, reclip="no")
+    with pytest.raises(ValueError, match=r"is the class FedAvg: pass FedAvg\(...\)"):
+        cls(**{**good, "strategy": FedAvg})
 
 
 @each
