@@ -12,9 +12,9 @@ from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.selection import (
     SelectingStrategy,
     SelectionRule,
-    check_malicious,
     select_repeated_krum,
 )
+from flwr.serverapp.strategy.settings import check_count
 
 
 class Bulyan(SelectingStrategy):
@@ -48,7 +48,7 @@ class Bulyan(SelectingStrategy):
     Raises
     ------
     ValueError
-        If ``num_malicious_nodes`` is negative.
+        If ``num_malicious_nodes`` is no whole number or negative.
 
     References
     ----------
@@ -80,7 +80,7 @@ class Bulyan(SelectingStrategy):
         evaluate_metrics_aggr_fn: MetricsFunction | None = None,
         selection_rule: SelectionRule | None = None,
     ) -> None:
-        check_malicious(num_malicious_nodes)
+        check_count("num_malicious_nodes", num_malicious_nodes, least=0)
         super().__init__(
             fraction_train=fraction_train,
             fraction_evaluate=fraction_evaluate,

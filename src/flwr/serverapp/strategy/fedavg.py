@@ -15,6 +15,7 @@ from flwr.serverapp.strategy.metrics import (
 from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean, Reducer, reduce_replies
 from flwr.serverapp.strategy.replies import ReplyReader
 from flwr.serverapp.strategy.sampling import sample_nodes
+from flwr.serverapp.strategy.settings import check_number
 from flwr.serverapp.strategy.strategy import Strategy, reads_once
 
 
@@ -46,9 +47,9 @@ class FedAvg(Strategy):
     Notes
     -----
     Integers and bools are averaged in float64 and rounded back to their dtype; 64-bit ones as
-    differences to the first reply's, so that those beyond 2^53 keep their last digits. NaN in a model or
-    metric makes the mean NaN, with a warning that names the node. A reply that does not fit the
-    first one raises ``InconsistentMessageReplies``; error replies are logged and left out.
+    differences to the first reply's, so that those beyond 2^53 keep their last digits. NaN in a
+    model or metric makes the mean NaN, with a warning that names the node. A reply that does not
+    fit the first one raises ``InconsistentMessageReplies``; error replies are logged and left out.
     """
 
     def __init__(
@@ -64,6 +65,14 @@ class FedAvg(Strategy):
         train_metrics_aggr_fn: MetricsFunction | None = None,
         evaluate_metrics_aggr_fn: MetricsFunction | None = None,
     ) -> None:
+        for name, value in (
+            ("fraction_train", fraction_train),
+            ("fraction_evaluate", fraction_evaluate),
+            ("min_train_nodes", min_train_nodes),
+            ("min_evaluate_nodes", min_evaluate_nodes),
+            ("min_available_nodes", min_available_nodes),
+        ):
+            check_number(name, value)
         self.fraction_train = fraction_train
         self.fraction_evaluate = fraction_evaluate
         self.min_train_nodes = min_train_nodes

@@ -8,7 +8,7 @@ from flwr.log import log
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.fedavg import FedAvg
 from flwr.serverapp.strategy.metrics import MetricsFunction
-from flwr.serverapp.strategy.serversteps import check_range
+from flwr.serverapp.strategy.settings import check_range
 
 
 class FedProx(FedAvg):

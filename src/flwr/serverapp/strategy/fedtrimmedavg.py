@@ -9,6 +9,7 @@ from flwr.serverapp.strategy.columnwise import Columnwise, trimmed_mean
 from flwr.serverapp.strategy.fedavg import FedAvg
 from flwr.serverapp.strategy.metrics import MetricsFunction
 from flwr.serverapp.strategy.reducers import Reducer
+from flwr.serverapp.strategy.settings import check_number
 
 
 class FedTrimmedAvg(FedAvg):
@@ -35,7 +36,7 @@ class FedTrimmedAvg(FedAvg):
     Raises
     ------
     ValueError
-        If ``beta`` is out of range.
+        If ``beta`` is no number or out of range.
 
     References
     ----------
@@ -66,6 +67,7 @@ class FedTrimmedAvg(FedAvg):
         evaluate_metrics_aggr_fn: MetricsFunction | None = None,
         beta: float = 0.2,
     ) -> None:
+        check_number("beta", beta)
         if not 0.0 <= beta < 0.5:
             raise ValueError(f"`beta` must be in the range [0, 0.5), but is {beta}.")
         super().__init__(

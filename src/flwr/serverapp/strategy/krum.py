@@ -29,7 +29,7 @@ class Krum(MultiKrum):
     Raises
     ------
     ValueError
-        If ``num_malicious_nodes`` is negative.
+        If ``num_malicious_nodes`` is no whole number or negative.
 
     References
     ----------

@@ -9,9 +9,9 @@ from flwr.serverapp.strategy.reducers import ArrayMean, Reducer
 from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.selection import (
     SelectingStrategy,
-    check_malicious,
     select_multikrum,
 )
+from flwr.serverapp.strategy.settings import check_count
 
 
 class UnweightedMean(ArrayMean):
@@ -54,7 +54,8 @@ class MultiKrum(SelectingStrategy):
     Raises
     ------
     ValueError
-        If ``num_malicious_nodes`` is negative, or ``num_nodes_to_select`` is below 1.
+        If ``num_malicious_nodes`` is no whole number or negative, or ``num_nodes_to_select`` is
+        below 1.
 
     References
     ----------
@@ -90,11 +91,8 @@ class MultiKrum(SelectingStrategy):
         *,
         weighted: bool = True,
     ) -> None:
-        check_malicious(num_malicious_nodes)
-        if num_nodes_to_select < 1:
-            raise ValueError(
-                f"`num_nodes_to_select` must be at least 1, but is {num_nodes_to_select}."
-            )
+        check_count("num_malicious_nodes", num_malicious_nodes, least=0)
+        check_count("num_nodes_to_select", num_nodes_to_select, least=1)
         super().__init__(
             fraction_train=fraction_train,
             fraction_evaluate=fraction_evaluate,

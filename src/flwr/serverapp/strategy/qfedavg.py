@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from logging import INFO
+from logging import INFO, WARNING
 from typing import Self
 
 import numpy as np
@@ -19,11 +19,11 @@ from flwr.serverapp.strategy.replies import Update
 from flwr.serverapp.strategy.serversteps import (
     Momentum,
     by_name,
-    check_range,
     misfit,
     no_model,
     take_step,
 )
+from flwr.serverapp.strategy.settings import check_range
 from flwr.serverapp.strategy.sums import BLOCK, parts_of
 
 _ROW = 1 << 12  # values whose squares are summed at once: few enough to be accurate in float32
@@ -202,7 +202,8 @@ class QFedAvg(FedAvg):
     -----
     Numbers of examples weight the metrics, not the models, but a node with none is left out. The
     norm is over all arrays of floats; whole numbers are averaged. Values that are not finite do
-    not enter it: they spoil their own place in the model only.
+    not enter it: they spoil their own place in the model only. With ``0 < q < 1``, a node with a
+    loss of 0 keeps the model from moving, whatever the others send; there is one warning.
     """
 
     def __init__(
@@ -241,6 +242,7 @@ class QFedAvg(FedAvg):
         self.q = q
         self.train_loss_key = train_loss_key
         self.current_arrays: ArrayRecord | None = None
+        self._told_of_no_loss = False
 
     def summary(self) -> None:
         """Log the settings of q-FedAvg, then FedAvg's."""
@@ -273,6 +275,18 @@ class QFedAvg(FedAvg):
             raise AggregationError(
                 f"Node {update.node_id} {what} '{key}' in its metrics. q-FedAvg needs the loss of "
                 "the model that the node was sent, a single number that is finite and not negative."
+            )
+        if value <= SMALLEST_LOSS and 0 < self.q < 1 and not self._told_of_no_loss:
+            self._told_of_no_loss = True
+            log(
+                WARNING,
+                "%s: the loss of node %d is %g. With q = %g, F^(q-1) is then so large that the "
+                "model hardly moves in this round: use a q of 0 or of 1 and more, or a loss that "
+                "stays above 0. This is said once.",
+                type(self).__name__,
+                update.node_id,
+                value,
+                self.q,
             )
         return float(value)
 

@@ -38,7 +38,7 @@ def sample_nodes(
         If the grid knows that there will never be enough nodes.
     """
     nodes = wait_for_nodes(grid, max(min_available_nodes, min_nodes))
-    size = max(int(len(nodes) * fraction), min_nodes)
+    size = int(max(len(nodes) * fraction, min_nodes))
     if size > len(nodes):  # a fraction above 1
         nodes = wait_for_nodes(grid, size)
     at = nodes.__getitem__ if isinstance(nodes, list) else nodes.at

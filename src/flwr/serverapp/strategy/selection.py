@@ -115,14 +115,6 @@ class SelectingStrategy(FedAvg):
         ]
 
 
-def check_malicious(num_malicious_nodes: int) -> None:
-    """Refuse a number of malicious nodes that cannot be."""
-    if num_malicious_nodes < 0:
-        raise ValueError(
-            f"`num_malicious_nodes` must not be negative, but is {num_malicious_nodes}."
-        )
-
-
 def _columns_of(contents: list[RecordDict]) -> Columns:
     gathered = Gathered()
     for number, content in enumerate(contents):

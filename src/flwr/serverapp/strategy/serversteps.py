@@ -16,6 +16,7 @@ import numpy as np
 
 from flwr.app import ArrayRecord, memory
 from flwr.serverapp.exception import AggregationError
+from flwr.serverapp.strategy.settings import check_range
 from flwr.serverapp.strategy.sums import BLOCK, total_dtype
 
 Arrays = Mapping[str, np.ndarray]
@@ -335,16 +336,3 @@ def lent(moment: Moment | None) -> Moment | None:
 def taken(moment: Arrays | None) -> Moment | None:
     """Return a moment from a state, whose arrays are never written to."""
     return None if moment is None else lent({name: a.view() for name, a in moment.items()})
-
-
-def check_range(name: str, value: float, *, below: float = math.inf) -> None:
-    """Check a setting: 0 or more, and below a limit.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if not 0 <= value < below:
-        limit = "finite" if below == math.inf else f"below {below:g}"
-        raise ValueError(f"{name} must be 0 or more and {limit}, not {value}.")

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -154,6 +155,22 @@ def test_records_have_the_names_that_were_asked_for(case: Case) -> None:
 
 def nine_nodes() -> FakeGrid:
     return FakeGrid(range(1, NODES + 1))
+
+
+@all_strategies
+@pytest.mark.parametrize("name", ["fraction_evaluate", "min_train_nodes", "min_available_nodes"])
+def test_settings_that_are_text_are_refused_by_name(case: Case, name: str) -> None:
+    if case.turns and name == "min_train_nodes":
+        return
+    with pytest.raises(ValueError, match=f"{name} .*'1'|{name} .*FedXgbCyclic"):
+        case.make(**{name: "1"})
+
+
+@all_strategies
+def test_own_settings_that_are_text_are_refused_by_name(case: Case) -> None:
+    for name in case.settings:
+        with pytest.raises(ValueError, match=f"{name}.*'0.5'"):
+            replace(case, settings={**case.settings, name: "0.5"}).make()
 
 
 @all_strategies

@@ -169,6 +169,9 @@ def test_metrics_of_all_replies_are_checked_and_those_of_the_selected_given_to_a
 def test_numbers_of_nodes_are_checked_at_construction(cls: Any) -> None:
     with pytest.raises(ValueError, match="`num_malicious_nodes` must not be negative, but is -1"):
         cls(num_malicious_nodes=-1)
+    for wrong in (1.0, "1", True):
+        with pytest.raises(ValueError, match=f"num_malicious_nodes must be a whole.*{wrong!r}"):
+            cls(num_malicious_nodes=wrong)
     with pytest.raises(ValueError, match="`num_nodes_to_select` must be at least 1, but is 0"):
         MultiKrum(num_nodes_to_select=0)
 

@@ -107,6 +107,21 @@ def test_examples_do_not_count_but_a_node_without_any_is_left_out() -> None:
     ]
 
 
+@pytest.mark.parametrize(("q", "warned"), [(0.0, 0), (0.1, 1), (1.0, 0), (2.0, 0)])
+def test_a_loss_of_zero_that_freezes_the_model_is_warned_of_once(
+    q: float, warned: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    strategy = QFedAvg(0.1, q)
+    for _ in range(2):
+        given = answers_of(([[0.0, 0.0], [0.0]], 0.0), ([[0.5, -0.5], [0.0]], 1.0))
+        new = aggregate(strategy, record(MODEL), given)
+        moved = max(np.abs(a - np.array(b)).max() for a, b in zip(new, MODEL, strict=True))
+        assert (moved < 1e-6) == (warned == 1)
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == warned
+    assert all("QFedAvg: the loss of node 1 is 0. With q = 0.1" in text for text in warnings)
+
+
 def test_counters_are_averaged_and_do_not_enter_the_norm() -> None:
     models = [{"w": np.full(2, w), "n": np.array([n])} for w, n in ((1.0, 0), (2.0, 5000))]
     given = [content(record(model), train_loss=1.0) for model in models]
