@@ -9,6 +9,8 @@ from flwr.cli.log import log
 from flwr.cli.ls import ls
 from flwr.cli.new import new
 from flwr.cli.run import run
+from flwr.cli.stop import stop
+from flwr.cli.supernode import supernode
 
 app = typer.Typer(
     name="flwr",
@@ -42,3 +44,5 @@ app.command()(run)
 app.command("list")(ls)
 app.command("ls", hidden=True)(ls)
 app.command()(log)
+app.command()(stop)
+app.add_typer(supernode)

@@ -338,7 +338,7 @@ class _Course:
         from flwr.cli.summary import print_summary
 
         title = f"{self.request.app.name}, run {self.run.run_id}"
-        print_summary(self.history, self.artifacts, self.log, title)
+        print_summary(self.history, self.artifacts, str(self.log), title)
         for warning in self.warnings:
             log(WARNING, warning)
 

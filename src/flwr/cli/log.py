@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flwr.cli.output import OutputFormat, reporting
-from flwr.cli.place import local_place
+from flwr.cli.place import find_place
+from flwr.config import Place
 
 if TYPE_CHECKING:
     from flwr.store import RunDir
@@ -29,13 +30,32 @@ def log(
 ) -> None:
     """Print the log of a run."""
     with reporting(OutputFormat.DEFAULT):
-        local_place(app, connection)
+        place = find_place(app, connection)
+        if place.address is not None:
+            _print_remote(place, run_id, live=stream)
+            return
         folder = _find_run(run_id)
-        sys.stderr.write(f"{'Streaming' if stream else 'Printing'} the log of run {run_id}\n")
+        _say(run_id, live=stream)
         if stream:
             _follow(folder)
         elif folder.log.exists():
             sys.stdout.write(folder.log.read_text(encoding="utf-8", errors="replace"))
+
+
+def _say(run_id: int, *, live: bool) -> None:
+    sys.stderr.write(f"{'Streaming' if live else 'Printing'} the log of run {run_id}\n")
+
+
+def _print_remote(place: Place, run_id: int, *, live: bool) -> None:
+    from flwr.cli.superlink import connected, follow_log
+
+    with connected(place) as link:
+        parts = follow_log(link, run_id, live=live)
+        _say(run_id, live=live)
+        for part in parts:
+            for entry in part.entries:
+                sys.stdout.write(entry.text)
+            sys.stdout.flush()
 
 
 def _find_run(run_id: int) -> "RunDir":

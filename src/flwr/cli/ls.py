@@ -4,21 +4,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flwr import clock
 from flwr.cli.output import (
     FormatOption,
     OutputFormat,
+    bytes_text,
     console,
     duration_text,
     reporting,
     time_text,
 )
-from flwr.cli.place import local_place
+from flwr.cli.place import find_place
+from flwr.cli.runs import Listing, changed_at, elapsed, read_runs
+from flwr.config import Place
+from flwr.transport.control import Run
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from flwr.store import Run
 
 _COLOURS = {
     "finished:completed": "green",
@@ -48,27 +49,24 @@ def ls(
     if run_id is not None and (limit is not None or runs):
         raise typer.BadParameter("--run-id shows one run; it excludes --limit and --runs.")
     with reporting(output_format) as result:
-        local_place(app, connection)
-        found = _read_runs(run_id, limit)
-        result["runs"] = [_as_json(run) for run in found]
-        if output_format is OutputFormat.JSON:
+        place = find_place(app, connection)
+        say = output_format is not OutputFormat.JSON
+        if say and place.address is not None:
+            typer.echo(f"Using SuperLink: {place.name} ({place.address})")
+        listing = read_runs(place, run_id, limit)
+        result["runs"] = [_as_json(run, listing.now) for run in listing.runs]
+        if not say:
             return
         if run_id is None:
-            typer.echo("Listing all runs..." if found else "There are no runs yet.")
-        if found:
+            typer.echo("Listing all runs..." if listing.runs else "There are no runs yet.")
+        if listing.runs:
             out = console()
-            table = _run_table(found, out.width) if run_id is None else _detail_table(found[0])
-            out.print(table)
+            out.print(
+                _run_table(listing, out.width) if run_id is None else _detail_table(listing, place)
+            )
 
 
-def _read_runs(run_id: int | None, limit: int | None) -> "list[Run]":
-    from flwr.cli.local_store import open_store
-
-    with open_store() as store:
-        return list(store.runs(limit=limit)) if run_id is None else [store.run(run_id)]
-
-
-def _run_table(runs: "list[Run]", width: int) -> "Table":
+def _run_table(listing: Listing, width: int) -> "Table":
     """Return the table of runs. On a narrow terminal it has fewer columns; ids are never cut."""
     from rich import box
     from rich.table import Table
@@ -84,41 +82,46 @@ def _run_table(runs: "list[Run]", width: int) -> "Table":
     if width >= _NARROW:
         table.add_column("Elapsed", justify="right", no_wrap=True)
     table.add_column("Status Changed @" if roomy else "Status\nChanged @", no_wrap=True)
-    for run in runs:
-        changed = time_text(run.changed_at)
+    for run in listing.runs:
+        changed = time_text(changed_at(run))
         cells: list[str | Text] = [str(run.run_id)]
         if roomy:
             cells.append(run.federation)
         cells.append(f"@{run.fab_id}=={run.fab_version}")
-        cells.append(Text(run.state.value, style=_COLOURS.get(run.state.value, "dim")))
+        cells.append(Text(run.state, style=_COLOURS.get(run.state, "dim")))
         if width >= _NARROW:
-            cells.append(duration_text(run.elapsed(clock.unix_now())))
+            cells.append(duration_text(elapsed(run, listing.now)))
         table.add_row(*cells, changed if roomy else changed.replace(" ", "\n"))
     return table
 
 
-def _detail_table(run: "Run") -> "Table":
+def _detail_table(listing: Listing, place: Place) -> "Table":
     """Return one run's facts, one a line."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    (run,) = listing.runs
     facts: dict[str, str | Text] = {
         "Run ID": str(run.run_id),
         "Federation": run.federation,
         "App": f"@{run.fab_id}=={run.fab_version}",
         "FAB Hash": f"{run.fab_hash[:8]}...{run.fab_hash[-8:]}" if run.fab_hash else "N/A",
-        "Status": Text(run.state.value, style=_COLOURS.get(run.state.value, "dim")),
+        "Status": Text(run.state, style=_COLOURS.get(run.state, "dim")),
         "Status Details": Text(run.details or "N/A"),
         "Rounds": f"{run.rounds_done} of {run.rounds or 'N/A'}",
         "Nodes": str(run.nodes or "N/A"),
         "Failed replies": str(run.failures),
-        "Elapsed": duration_text(run.elapsed(clock.unix_now())),
+        "Elapsed": duration_text(elapsed(run, listing.now)),
         "Pending At": time_text(run.pending_at),
         "Starting At": time_text(run.starting_at),
         "Running At": time_text(run.running_at),
         "Finished At": time_text(run.finished_at),
-        "Network traffic": "none: it ran in place",
+        "Network traffic": (
+            "none: it ran in place"
+            if place.address is None
+            else f"{bytes_text(run.bytes_in)} from nodes, {bytes_text(run.bytes_out)} to nodes"
+        ),
         "Compute Time (ClientApp)": f"{run.client_seconds:.2f}s",
     }
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
@@ -129,9 +132,9 @@ def _detail_table(run: "Run") -> "Table":
     return table
 
 
-def _as_json(run: "Run") -> dict[str, Any]:
+def _as_json(run: Run, now: float) -> dict[str, Any]:
     """Return one run as programs read it; ids are strings."""
-    elapsed = run.elapsed(clock.unix_now())
+    seconds = elapsed(run, now)
     return {
         "run-id": str(run.run_id),
         "federation-id": run.federation,
@@ -139,18 +142,22 @@ def _as_json(run: "Run") -> dict[str, Any]:
         "fab-name": run.fab_id.rpartition("/")[2],
         "fab-version": run.fab_version,
         "fab-hash": run.fab_hash,
-        "status": run.state.value,
+        "status": run.state,
         "status-details": run.details or "N/A",
-        "elapsed": round(elapsed, 3),
+        "elapsed": round(seconds, 3),
         "pending-at": time_text(run.pending_at),
         "starting-at": time_text(run.starting_at),
         "running-at": time_text(run.running_at),
         "finished-at": time_text(run.finished_at),
-        "network-traffic": {"inbound-bytes": 0, "outbound-bytes": 0, "total-bytes": 0},
+        "network-traffic": {
+            "inbound-bytes": run.bytes_in,
+            "outbound-bytes": run.bytes_out,
+            "total-bytes": run.bytes_in + run.bytes_out,
+        },
         "compute-time": {
-            "serverapp-seconds": round(elapsed, 3),
+            "serverapp-seconds": round(seconds, 3),
             "clientapp-seconds": round(run.client_seconds, 3),
-            "total-seconds": round(elapsed + run.client_seconds, 3),
+            "total-seconds": round(seconds + run.client_seconds, 3),
         },
         "nodes": run.nodes,
         "rounds": run.rounds,

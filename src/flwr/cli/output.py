@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from flwr.cli.interrupts import exit_status
-from flwr.errors import FlwrError
+from flwr.errors import FlwrError, RefusedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +68,8 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
 
 def error_code(error: FlwrError) -> str:
     """Return the stable name of a kind of error, such as ``run-not-found``."""
+    if isinstance(error, RefusedError):
+        return error.code
     name = type(error).__name__.removesuffix("Error")
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
@@ -111,6 +113,16 @@ def duration_text(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h {whole % 3600 // 60}m"
     return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def bytes_text(number: int) -> str:
+    """Return a number of bytes as people say it: ``812 B``, ``1.5 MB``."""
+    size = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def time_text(iso: str | None) -> str:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from flwr.config import AppConfig, Place, choose_place, read_app, read_connections
+from flwr.config import Place, choose_place, read_connections, read_federations
+from flwr.config.project import HasFederations
 from flwr.errors import ConfigError
 
 NO_FEDERATION = "@none/default"  # what a place that has no federations calls its only one
@@ -22,7 +23,7 @@ def split_arguments(app: str | None, connection: str | None) -> tuple[Path | Non
     return None, app
 
 
-def read_place(app: AppConfig | None, name: str | None) -> Place:
+def read_place(app: HasFederations | None, name: str | None) -> Place:
     """Return where a run takes place; see :func:`flwr.config.choose_place`."""
     try:
         return choose_place(name, app, read_connections())
@@ -32,29 +33,17 @@ def read_place(app: AppConfig | None, name: str | None) -> Place:
         raise
 
 
-def require_local(place: Place) -> None:
-    """Refuse a place that is not this machine.
+def find_place(app: str | None, connection: str | None) -> Place:
+    """Return the place that the arguments of a command about runs name.
+
+    The federations of the app in the given folder, or in the current one, are known as well.
 
     Raises
     ------
     ConfigError
-        If it is a SuperLink's.
-    """
-    if place.address is not None:
-        raise ConfigError(
-            f"'{place.name}' is the SuperLink at {place.address} ({place.why}); this version runs "
-            "apps in place only: remote runs come with the deployment",
-            hint="To run here instead, name the connection 'local'.",
-        )
-
-
-def local_place(app: str | None, connection: str | None) -> None:
-    """Check that the arguments of a command about runs name this machine.
-
-    Raises
-    ------
-    ConfigError
-        If they name nothing known, or a SuperLink.
+        If they name nothing known.
     """
     folder, name = split_arguments(app, connection)
-    require_local(read_place(read_app(folder) if folder else None, name))
+    if folder is not None and not (folder / "pyproject.toml").is_file():
+        raise ConfigError(f"There is no pyproject.toml in '{folder}'")
+    return read_place(read_federations(folder or Path()), name)

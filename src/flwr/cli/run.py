@@ -1,4 +1,4 @@
-"""``flwr run``: run an app, in place and in the foreground."""
+"""``flwr run``: run an app, in place and in the foreground, or at a SuperLink."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,14 @@ from typing import Annotated
 import typer
 
 from flwr.cli.output import FormatOption, OutputFormat, reporting
-from flwr.cli.place import NO_FEDERATION, read_place, require_local, split_arguments
-from flwr.config import SimulationOptions, fuse_run_config, parse_config_args, read_app
+from flwr.cli.place import NO_FEDERATION, read_place, split_arguments
+from flwr.config import (
+    Place,
+    SimulationOptions,
+    fuse_run_config,
+    parse_config_args,
+    read_app,
+)
 from flwr.errors import ConfigError, RunConfigError
 
 
@@ -32,7 +38,7 @@ def run(
         ),
     ] = None,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Follow the run's log. In place it always does.")
+        bool, typer.Option("--stream", help="Follow a run at a SuperLink; one in place always is.")
     ] = False,
     output_format: FormatOption = OutputFormat.DEFAULT,
     federation: Annotated[
@@ -49,7 +55,10 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Run an app. What it prints and the course of its rounds are shown until it ends."""
+    """Run an app: here, or at a SuperLink.
+
+    A run in place is shown until it ends; one at a SuperLink goes on by itself.
+    """
     with reporting(output_format) as result:
         folder, name = split_arguments(app, connection)
         if folder is None and name is not None and not Path("pyproject.toml").is_file():
@@ -60,23 +69,46 @@ def run(
             )
         config = read_app(folder or Path())
         place = read_place(config, name)
-        require_local(place)
-        if federation not in (None, NO_FEDERATION):
-            raise ConfigError(
-                f"There is no federation '{federation}' in place",
-                hint=f"Leave --federation out, or write {NO_FEDERATION}.",
-            )
-        options = _override(place.options, federation_config)
         overrides = parse_config_args(run_config)
         settings = fuse_run_config(config.run_config, overrides)
+        options = _override(place.options, federation_config)
+        to_stderr = output_format is OutputFormat.JSON
+        if place.address is None:
+            if federation not in (None, NO_FEDERATION):
+                raise ConfigError(
+                    f"There is no federation '{federation}' in place",
+                    hint=f"Leave --federation out, or write {NO_FEDERATION}.",
+                )
+            from flwr.cli.local_run import LocalRun, run_in_place
 
-        from flwr.cli.local_run import LocalRun, run_in_place
+            here = LocalRun(
+                config, place, options, settings, overrides, debug, fresh_database, to_stderr
+            )
+            run_in_place(here, result)
+            return
+        _refuse_local_options(place, {"--debug": debug, "--fresh-database": fresh_database})
+        from flwr.cli.remote_run import RemoteRun, run_at_superlink
 
-        request = LocalRun(
-            config, place, options, settings, overrides, debug, fresh_database,
-            to_stderr=output_format is OutputFormat.JSON,
-        )  # fmt: skip
-        run_in_place(request, result)
+        remote = RemoteRun(
+            app_dir=config.app_dir,
+            given=folder,
+            place=place,
+            federation=federation or place.federation or NO_FEDERATION,
+            overrides=overrides,
+            options=dict(parse_config_args(federation_config)),
+            stream=stream,
+            to_stderr=to_stderr,
+        )
+        run_at_superlink(remote, result)
+
+
+def _refuse_local_options(place: Place, given: dict[str, bool]) -> None:
+    for option in (name for name, is_given in given.items() if is_given):
+        raise ConfigError(
+            f"{option} is for runs in place; '{place.name}' is the SuperLink at {place.address} "
+            f"({place.why})",
+            hint="To run here instead, name the connection 'local'.",
+        )
 
 
 def _override(options: SimulationOptions, texts: list[str] | None) -> SimulationOptions:

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 _FIRST, _LAST = 3, 9  # rounds shown of a long run
 
 
-def print_summary(history: History, artifacts: Path, log: Path, title: str) -> None:
+def print_summary(history: History, artifacts: Path | None, log: str, title: str) -> None:
     """Print table and chart to stdout, write ``metrics.svg``, say where everything is.
 
     Parameters
     ----------
     history : History
         What the run told.
-    artifacts : Path
-        The run's artifacts folder.
-    log : Path
-        The run's log.
+    artifacts : Path or None
+        The run's artifacts folder; None if it is on another machine.
+    log : str
+        Where the run's log is, or how to see it.
     title : str
         Of the chart.
     """
@@ -32,11 +32,13 @@ def print_summary(history: History, artifacts: Path, log: Path, title: str) -> N
         _print_rounds(history, artifacts, title)
     if history.finished_rounds or (history.exchanges and not history.rounds):
         sys.stdout.write(f"\n{totals_text(history)}\n")
-    sys.stdout.write(f"Artifacts: {artifacts}\nLog:       {log}\n")
+    if artifacts is not None:
+        sys.stdout.write(f"Artifacts: {artifacts}\n")
+    sys.stdout.write(f"Log:       {log}\n")
     sys.stdout.flush()
 
 
-def _print_rounds(history: History, artifacts: Path, title: str) -> None:
+def _print_rounds(history: History, artifacts: Path | None, title: str) -> None:
     series = history.series()
     out = console()
     out.print(_round_table(history, list(series), out.width))
@@ -46,7 +48,8 @@ def _print_rounds(history: History, artifacts: Path, title: str) -> None:
         if any(len(points) > 1 for points in drawn.values()):
             colour = out.is_terminal and not out.no_color
             out.print(terminal_chart(drawn, out.width, colour=colour))
-        svg_chart(drawn, artifacts / "metrics.svg", title)
+        if artifacts is not None:
+            svg_chart(drawn, artifacts / "metrics.svg", title)
 
 
 def totals_text(history: History) -> str:

@@ -13,8 +13,10 @@ from flwr.config.connections import read_connections as read_connections
 from flwr.config.home import home as home
 from flwr.config.home import state_dir as state_dir
 from flwr.config.project import AppConfig as AppConfig
+from flwr.config.project import AppFederations as AppFederations
 from flwr.config.project import Federation as Federation
 from flwr.config.project import read_app as read_app
+from flwr.config.project import read_federations as read_federations
 from flwr.config.simulation import SimulationOptions as SimulationOptions
 from flwr.config.values import UserConfig as UserConfig
 from flwr.config.values import UserConfigValue as UserConfigValue
@@ -26,6 +28,7 @@ from flwr.config.values import unflatten_dict as unflatten_dict
 
 __all__ = [
     "AppConfig",
+    "AppFederations",
     "Connection",
     "Connections",
     "Federation",
@@ -41,6 +44,7 @@ __all__ = [
     "parse_config_args",
     "read_app",
     "read_connections",
+    "read_federations",
     "state_dir",
     "unflatten_dict",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flwr.config.home import home
-from flwr.config.project import AppConfig, read_options
+from flwr.config.project import Federation, HasFederations, read_options
 from flwr.config.simulation import SimulationOptions
 from flwr.config.spelling import suggestion
 from flwr.config.toml import Problems, read_toml
@@ -82,12 +82,24 @@ class Place:
         Of a run in place.
     why : str
         Who chose it, for the user to read.
+    insecure : bool
+        The SuperLink is reached without TLS.
+    root_certificates : Path or None
+        Certificates to trust instead of the system's.
+    federation : str or None
+        The one at the SuperLink.
+    of_app : bool
+        It is a federation of the app, which only commands that know the app find.
     """
 
     name: str
     address: str | None
     options: SimulationOptions
     why: str
+    insecure: bool = False
+    root_certificates: Path | None = None
+    federation: str | None = None
+    of_app: bool = False
 
 
 def read_connections() -> Connections:
@@ -167,7 +179,7 @@ def _connection(problems: Problems, name: str, table: dict[str, Any]) -> Connect
     )
 
 
-def choose_place(name: str | None, app: AppConfig | None, connections: Connections) -> Place:
+def choose_place(name: str | None, app: HasFederations | None, connections: Connections) -> Place:
     """Return where a run takes place.
 
     Parameters
@@ -176,8 +188,8 @@ def choose_place(name: str | None, app: AppConfig | None, connections: Connectio
         What the user named: a connection of ``config.toml``, else a federation of the app.
         None: the app's default federation, else a default connection that is not local, else
         in place.
-    app : AppConfig or None
-        The app, if there is one.
+    app : AppConfig, AppFederations or None
+        The app, or its federations, if there is one.
     connections : Connections
         The user's.
 
@@ -190,7 +202,7 @@ def choose_place(name: str | None, app: AppConfig | None, connections: Connectio
     if name is None:
         return _default_place(app, connections)
     if name in federations and not (name in connections.by_name and name != "local"):
-        return _place_of_federation(app, name, "named on the command line")
+        return _place_of_federation(federations[name], "named on the command line")
     if name in connections.by_name:
         return _place_of_connection(connections.by_name[name], "named on the command line")
     known = {*federations, *connections.by_name}
@@ -200,21 +212,35 @@ def choose_place(name: str | None, app: AppConfig | None, connections: Connectio
     )
 
 
-def _default_place(app: AppConfig | None, connections: Connections) -> Place:
+def _default_place(app: HasFederations | None, connections: Connections) -> Place:
     if app and app.default_federation:
-        return _place_of_federation(app, app.default_federation, "the app's default federation")
+        federation = app.federations[app.default_federation]
+        return _place_of_federation(federation, "the app's default federation")
     default = connections.by_name[connections.default]
     if not default.is_local or default.options.configured:
         return _place_of_connection(default, f"the default of {connections.path}")
     return Place("", None, default.options, "nothing else is configured")
 
 
-def _place_of_federation(app: AppConfig | None, name: str, why: str) -> Place:
-    assert app is not None
-    federation = app.federations[name]
-    return Place(name, federation.address, federation.options, why)
+def _place_of_federation(federation: Federation, why: str) -> Place:
+    return Place(
+        federation.name,
+        federation.address,
+        federation.options,
+        why,
+        federation.insecure,
+        federation.root_certificates,
+        of_app=True,
+    )
 
 
 def _place_of_connection(connection: Connection, why: str) -> Place:
-    address = None if connection.is_local else connection.address
-    return Place(connection.name, address, connection.options, why)
+    return Place(
+        connection.name,
+        None if connection.is_local else connection.address,
+        connection.options,
+        why,
+        connection.insecure,
+        connection.root_certificates,
+        connection.federation,
+    )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from flwr.config.simulation import SimulationOptions
 from flwr.config.spelling import nearest, suggestion
@@ -56,6 +56,26 @@ class Federation:
     insecure: bool = False
     root_certificates: Path | None = None
     options: SimulationOptions = field(default_factory=SimulationOptions)
+
+
+class HasFederations(Protocol):
+    """What names places to run at: an app, or no more than that part of its project file."""
+
+    @property
+    def federations(self) -> Mapping[str, Federation]:
+        """Federations by name."""
+
+    @property
+    def default_federation(self) -> str | None:
+        """The one to use when none is named."""
+
+
+@dataclass(frozen=True)
+class AppFederations:
+    """The federations that a ``pyproject.toml`` names; see `AppConfig` for the fields."""
+
+    federations: Mapping[str, Federation]
+    default_federation: str | None
 
 
 @dataclass(frozen=True)
@@ -111,8 +131,7 @@ def read_app(app_dir: Path) -> AppConfig:
             f"There is no pyproject.toml in {where}",
             hint="Give the folder of an app, or make one with: flwr new my-app --framework numpy",
         )
-    document = read_toml(path)
-    problems = Problems(document)
+    problems = Problems(read_toml(path))
     name = _required_text(problems, ("project",), "name")
     version = _required_text(problems, ("project",), "version")
     if name and not _NAME.fullmatch(name):
@@ -130,6 +149,25 @@ def read_app(app_dir: Path) -> AppConfig:
         app_dir, name, version, publisher, **references,
         run_config=run_config, federations=federations, default_federation=default,
     )  # fmt: skip
+
+
+def read_federations(app_dir: Path) -> AppFederations:
+    """Read the federations of the ``pyproject.toml`` in a folder, and nothing else of it.
+
+    Commands about runs need no app that is whole, and work in any folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is not TOML, or anything about the federations is wrong.
+    """
+    path = app_dir.absolute() / "pyproject.toml"
+    if not path.is_file():
+        return AppFederations({}, None)
+    problems = Problems(read_toml(path))
+    federations, default = _federations(problems)
+    problems.raise_if_any("federations")
+    return AppFederations(federations, default)
 
 
 def _table(problems: Problems, key: Key) -> dict[str, Any]:
@@ -288,6 +326,8 @@ def _federation(problems: Problems, name: str) -> Federation:
     if certificates is not None and not isinstance(certificates, str):
         problems.add((*key, "root-certificates"), f"must be a path; it is {certificates!r}")
         certificates = None
+    if certificates and insecure is True:
+        problems.add((*key, "root-certificates"), "cannot be used together with insecure = true")
     return Federation(
         name,
         address,

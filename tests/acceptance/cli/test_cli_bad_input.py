@@ -111,15 +111,14 @@ def test_more_nodes_asked_for_than_there_are(flwr: Flwr, app: Callable[..., Path
     assert "2" in ended.err
 
 
-def test_unknown_and_remote_places(flwr: Flwr, app: Callable[..., Path]) -> None:
+def test_places_that_are_not_there(flwr: Flwr, app: Callable[..., Path]) -> None:
     folder = app()
     unknown = flwr("run", folder, "pare")
     assert unknown.code == 1
     assert "There is no connection or federation 'pare'; did you mean 'pair'?" in unknown.err
-    remote = flwr("run", folder, "far")
+    remote = flwr("run", folder, "far", "--debug")
     assert remote.code == 1
-    assert "far.example:9093" in remote.err
-    assert "remote runs come with the deployment" in remote.err
+    assert "--debug is for runs in place; 'far' is the SuperLink at far.example:9093" in remote.err
     assert flwr("run", folder, "--federation", "@acme/lab").code == 1
 
 

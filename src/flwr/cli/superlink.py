@@ -1,0 +1,112 @@
+"""Talking to the SuperLink of a connection, and following a run there."""
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flwr.config import Place
+from flwr.errors import ConfigError, LinkError
+from flwr.transport.control import EVENTS, LOG, EventPart, Follow, LogPart, Run
+from flwr.transport.fleet import RENEW_SECONDS
+
+if TYPE_CHECKING:
+    from flwr.transport.client import Link
+
+CONTROL_PORT = 9093
+PATIENCE = 5.0  # seconds for a SuperLink that is just being started
+_PATIENCE_FOLLOWING = 600.0  # for one that is restarted while a run is followed
+
+
+@contextlib.contextmanager
+def connected(place: Place) -> "Iterator[Link]":
+    """Give a link to the SuperLink of a place.
+
+    Raises
+    ------
+    LinkError
+        What goes wrong with the link in the body; it names the connection.
+    ConfigError
+        If address and ``insecure`` contradict each other.
+    """
+    from flwr.transport.address import parse
+    from flwr.transport.client import Link
+    from flwr.transport.tls import ClientTls
+
+    address = parse(place.address or "", CONTROL_PORT)
+    if address.secure is not None and address.secure == place.insecure:
+        raise ConfigError(
+            f"The connection '{place.name}' has the address {place.address} and insecure = "
+            f"{str(place.insecure).lower()}: these contradict each other",
+            hint="Write host:port, and insecure = true for a SuperLink without TLS.",
+        )
+    tls = None if place.insecure else ClientTls(place.root_certificates)
+    link = Link(str(address), tls=tls, patience=PATIENCE)
+    try:
+        yield link
+    except LinkError as error:
+        error.hint = f"{error.hint}\n".lstrip() + f"The connection is '{place.name}' ({place.why})."
+        raise
+    finally:
+        link.close()
+
+
+def place_line(place: Place) -> str:
+    """Return the line that says which SuperLink a command talks to."""
+    return f"Using SuperLink: {place.name} ({place.address})"
+
+
+def command_text(command: str, run_id: int, place: Place, app: Path | None) -> str:
+    """Return a command about a run, to be typed in the folder that this command was typed in.
+
+    Parameters
+    ----------
+    command : str
+        Such as ``log``.
+    run_id : int
+        The run.
+    place : Place
+        Where it runs.
+    app : Path or None
+        The app's folder as it was given, if it was.
+    """
+    words = ["flwr", command, str(run_id)]
+    if place.of_app and app is not None:
+        words.append(str(app))
+    return shlex.join([*words, place.name])
+
+
+def follow_log(link: "Link", run_id: int, *, live: bool = True) -> Iterator[LogPart]:
+    """Yield what a run printed, until its end, or, if not `live`, until no more is there."""
+    after = 0
+    while True:
+        part = link.call(LOG, _question(run_id, after, live=live), **_waiting(live=live))
+        yield part
+        if part.run is not None or not (live or part.entries):
+            return
+        after = part.entries[-1].seq if part.entries else after
+
+
+def follow_events(link: "Link", run_id: int) -> Iterator[EventPart]:
+    """Yield what a run tells about itself, until its end."""
+    after = 0
+    while True:
+        part = link.call(EVENTS, _question(run_id, after, live=True), **_waiting(live=True))
+        yield part
+        if part.run is not None:
+            return
+        after = part.events[-1].seq if part.events else after
+
+
+def _question(run_id: int, after: int, *, live: bool) -> Follow:
+    return Follow(run_id, after, wait=RENEW_SECONDS if live else 0.0)
+
+
+def _waiting(*, live: bool) -> dict[str, float]:
+    return {"wait": RENEW_SECONDS, "patience": _PATIENCE_FOLLOWING} if live else {}
+
+
+def exit_code_of(run: Run) -> int:
+    """Return what a command that followed a run to its end exits with."""
+    return 0 if run.state == "finished:completed" else run.exit_code or 1
