@@ -22,6 +22,7 @@ from flwr.errors import (
     HomeError,
     LinkError,
     ParcelError,
+    RefusedError,
 )
 from flwr.log import log
 from flwr.runtime import bodies
@@ -30,6 +31,7 @@ from flwr.supernode.agent import Instruction
 from flwr.supernode.cache import ObjectCache
 from flwr.supernode.spool import Spool
 from flwr.supernode.workers import AppWorker, Handled
+from flwr.transport.call import Refusal
 from flwr.transport.fleet import Reply, Work
 from flwr.transport.parts import Body, Fault, RunSheet
 from flwr.wire.content import seal_content
@@ -37,6 +39,7 @@ from flwr.wire.records import decode_metadata, encode_metadata
 
 _MOST_ATTEMPTS = 3  # at a message, with new workers
 _SUPERLINK_NODE_ID = 1
+_GONE = (Refusal.RUN_ENDED, Refusal.UNKNOWN_RUN)  # nobody waits for a reply
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -198,7 +201,9 @@ class NodeRun:
         try:
             self._desk.cache.use(self.run_id, instruction.body)
             message.content = bodies.unpack(instruction.body, self._desk.cache.fetch)
-        except ParcelError as error:
+        except (ParcelError, RefusedError) as error:
+            if isinstance(error, RefusedError) and error.code in _GONE:
+                raise
             reason = f"The message cannot be read: {error}"
             return _failed(ErrorCode.MESSAGE_UNAVAILABLE, reason)
         seed = seed_of(instruction.message_id)

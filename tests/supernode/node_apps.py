@@ -1,0 +1,141 @@
+"""Apps for a node, written into a folder: what a client does is chosen by the message's type."""
+
+from pathlib import Path
+
+PROJECT = """
+[project]
+name = "nodeapp"
+version = "1.0.0"
+dependencies = []
+
+[tool.flwr.app]
+publisher = "tests"
+
+[tool.flwr.app.components]
+serverapp = "nodeapp.server:app"
+clientapp = "nodeapp.client:app"
+
+[tool.flwr.app.config]
+"""
+
+CLIENT = '''
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+
+def answer(message, **metrics):
+    metrics["pid"] = os.getpid()
+    return Message(RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)
+
+
+def note(message, text):
+    """Append a line to a file that the message names."""
+    with Path(message.content["config"]["file"]).open("a") as file:
+        file.write(f"{text}\\n")
+
+
+@app.train()
+def train(message, context):
+    arrays = [a + np.float32(1) for a in message.content["arrays"].to_numpy_ndarrays()]
+    content = RecordDict({"arrays": ArrayRecord(arrays)})
+    return Message(content, reply_to=message)
+
+
+@app.train("frozen")
+def train_last_layer(message, context):
+    arrays = message.content["arrays"].to_numpy_ndarrays()
+    arrays[-1] = arrays[-1] + 1
+    return Message(RecordDict({"arrays": ArrayRecord(arrays)}), reply_to=message)
+
+
+@app.query()
+def count(message, context):
+    """Count the messages of this run in the context, with an array beside."""
+    state = context.state
+    n = state["n"]["n"] + 1 if "n" in state else 1
+    state["n"] = MetricRecord({"n": n})
+    state["a"] = ArrayRecord([np.full(50_000, n, np.float32)])
+    return answer(message, n=n, sum=float(state["a"].to_numpy_ndarrays()[0].sum()))
+
+
+@app.query("times")
+def times(message, context):
+    metadata = message.metadata
+    return answer(message, created_at=metadata.created_at, ttl=metadata.ttl)
+
+
+@app.query("facts")
+def facts(message, context):
+    config = {"run": str(sorted(context.run_config.items())),
+              "node": str(sorted(context.node_config.items()))}
+    content = RecordDict({
+        "metrics": MetricRecord({"random": random.random(), "numpy": float(np.random.rand()),
+                                 "node-id": context.node_id, "pid": os.getpid()}),
+        "config": ConfigRecord(config),
+    })
+    return Message(content, reply_to=message)
+
+
+@app.query("once")
+def once(message, context):
+    """Note that it was run; the first time, wait for ever."""
+    first = not Path(message.content["config"]["file"]).exists()
+    note(message, os.getpid())
+    if first and message.content["config"]["stall"]:
+        threading.Event().wait()
+    return answer(message)
+
+
+@app.query("note")
+def just_note(message, context):
+    note(message, "ran")
+    return answer(message)
+
+
+@app.query("stuck")
+def stuck(message, context):
+    note(message, os.getpid())
+    threading.Event().wait()
+
+
+@app.query("raise")
+def fail(message, context):
+    context.state["n"] = MetricRecord({"n": 100})
+    raise RuntimeError("the data is gone")
+
+
+@app.query("crash")
+def crash(message, context):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@app.query("killed")
+def killed(message, context):
+    note(message, "ran")
+    os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+SERVER = "from flwr.serverapp import ServerApp\n\napp = ServerApp()\n"
+BROKEN_CLIENT = "import a_module_that_is_not_there\n"
+
+
+def write_app(folder: Path, client: str = CLIENT) -> Path:
+    package = folder / "nodeapp"
+    package.mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (package / "__init__.py").write_text("")
+    (package / "server.py").write_text(
+        "from flwr.serverapp import ServerApp\n\napp = ServerApp()\n"
+    )
+    (package / "client.py").write_text(client)
+    return folder
