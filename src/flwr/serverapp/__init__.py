@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from flwr.serverapp import strategy as strategy
 from flwr.serverapp.artifacts import artifacts_dir as artifacts_dir
+from flwr.serverapp.checkpoint import checkpoint as checkpoint
 from flwr.serverapp.grid import Grid as Grid
 from flwr.serverapp.serverapp import ServerApp as ServerApp
 
@@ -30,6 +31,7 @@ __all__ = [
     "SamplingMethod",
     "ServerApp",
     "artifacts_dir",
+    "checkpoint",
     "strategy",
 ]
 

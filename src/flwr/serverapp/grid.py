@@ -1,9 +1,9 @@
 """How a ServerApp reaches the nodes: the ``Grid``, and what some grids can do beyond it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import Message, RecordDict
 from flwr.app.events import Event
@@ -13,7 +13,8 @@ class Grid(ABC):
     """Sends messages to nodes and brings their replies.
 
     A grid may have further abilities: :class:`StreamsReplies`, :class:`EmitsEvents`,
-    :class:`WaitsForNodes`. Strategies look them up by name and do without where they are missing.
+    :class:`WaitsForNodes`, :class:`SavesCheckpoints`. Strategies look them up and do without where
+    they are missing.
     """
 
     @abstractmethod
@@ -112,6 +113,39 @@ class WaitsForNodes(Protocol):
         NotEnoughNodesError
             At once, if there will never be so many.
         """
+        ...
+
+
+@runtime_checkable
+class SavesCheckpoints(Protocol):
+    """A grid whose run goes on when its ServerApp dies and is started again.
+
+    A scope is a part of the run that finds its place by itself: ``main`` is scope 0, the k-th
+    scope that it opens is k. Strategies open one for their rounds.
+    """
+
+    def open_scope(self) -> Mapping[str, Any] | None:
+        """Begin the next scope; return the state that was saved in it last, if there is one.
+
+        Then ``context.state`` and the generators of ``random`` and ``numpy.random`` are set to
+        what they were at that moment, too.
+        """
+        ...
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Save a state in the current scope, and the context and the generators with it.
+
+        Replies that were given in this scope are not given again once it is saved.
+
+        Parameters
+        ----------
+        state : mapping
+            Numbers, texts, lists and dicts of them, ndarrays and records.
+        """
+        ...
+
+    def close_scope(self) -> None:
+        """Go back to the scope around."""
         ...
 
 

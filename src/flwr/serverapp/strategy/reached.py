@@ -28,6 +28,8 @@ class Reached:
         The configurations, with what the strategy has changed in them.
     result : Result
         What the rounds gave so far.
+    evaluated : bool
+        Whether the nodes have evaluated what that round's training gave.
     """
 
     round: int
@@ -35,11 +37,18 @@ class Reached:
     train_config: ConfigRecord
     evaluate_config: ConfigRecord
     result: Result = field(default_factory=Result)
+    evaluated: bool = True
+
+    @property
+    def next_round(self) -> int:
+        """The first round that is not complete."""
+        return self.round + 1 if self.evaluated else self.round
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as plain data, which later rounds do not change."""
         return {
             "round": self.round,
+            "evaluated": self.evaluated,
             "arrays": self.arrays.copy(),
             "aggregated": len(self.result.arrays) > 0,
             "train_config": dict(self.train_config),
@@ -57,6 +66,7 @@ class Reached:
         }
         return cls(
             round=state["round"],
+            evaluated=state["evaluated"],
             arrays=arrays,
             train_config=ConfigRecord(dict(state["train_config"])),
             evaluate_config=ConfigRecord(dict(state["evaluate_config"])),

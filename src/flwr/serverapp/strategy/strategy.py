@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.log import log
 from flwr.serverapp.grid import Grid
+from flwr.serverapp.strategy.checkpoints import Checkpoints, checkpoints
 from flwr.serverapp.strategy.outcomes import as_messages, as_metrics, as_trained
 from flwr.serverapp.strategy.progress import Progress
 from flwr.serverapp.strategy.reached import Reached
@@ -161,12 +162,16 @@ class Strategy(ABC):
     ) -> Result:
         """Run the rounds.
 
+        A second call begins anew, without moments of the first, unless `load_state_dict` has said
+        where to go on.
+
         Parameters
         ----------
         grid : Grid
             The way to the nodes.
         initial_arrays : ArrayRecord
-            The model to begin with; not used if the rounds go on from a state that was loaded.
+            The model to begin with; not used if the rounds go on from a state that was loaded, or
+            that a run in a deployment saved before its ServerApp died.
         num_rounds : int, default 3
             How many rounds to run, those before such a state included.
         timeout : float, default 3600
@@ -186,37 +191,61 @@ class Strategy(ABC):
             raise TypeError(
                 f"initial_arrays must be an ArrayRecord, not {type(initial_arrays).__name__}"
             )
-        reached = self._resume_from or Reached(
-            round=0,
-            arrays=initial_arrays,
-            train_config=ConfigRecord() if train_config is None else train_config.copy(),
-            evaluate_config=ConfigRecord() if evaluate_config is None else evaluate_config.copy(),
-        )
-        self._reached, self._resume_from = reached, None
+        for name, config in (("train_config", train_config), ("evaluate_config", evaluate_config)):
+            if not isinstance(config, ConfigRecord | None):
+                raise TypeError(f"{name} must be a ConfigRecord, not {type(config).__name__}")
+        if self._reached is not None and self._resume_from is None:
+            self._begin_anew()
+        with checkpoints(grid, self) as saved:
+            reached = self._resume_from or Reached(
+                round=0,
+                arrays=initial_arrays,
+                train_config=ConfigRecord() if train_config is None else train_config.copy(),
+                evaluate_config=ConfigRecord()
+                if evaluate_config is None
+                else evaluate_config.copy(),
+            )
+            self._reached, self._resume_from = reached, None
+            return self._run_rounds(grid, reached, num_rounds, timeout, evaluate_fn, saved)
+
+    def _run_rounds(
+        self,
+        grid: Grid,
+        reached: Reached,
+        num_rounds: int,
+        timeout: float,
+        evaluate_fn: EvaluateFunction | None,
+        saved: Checkpoints,
+    ) -> Result:
+        """Run the rounds that are still to come; what nodes will see is saved before they do."""
         arrays = reached.arrays
         train_config, evaluate_config = reached.train_config, reached.evaluate_config
         progress = Progress(grid, num_rounds, reached.result, self._hidden_metrics)
         progress.begin(type(self).__name__, arrays, (train_config, evaluate_config), self.summary)
 
         with progress.kept_on_error():
+            if not saved.restored:
+                saved.save()
             if evaluate_fn is not None and reached.round == 0:
                 metrics = as_metrics(evaluate_fn(0, arrays), evaluate_fn)
                 progress.server_evaluated(0, metrics)
 
-            for server_round in range(reached.round + 1, num_rounds + 1):
+            for server_round in range(reached.next_round, num_rounds + 1):
                 progress.round_started(server_round)
 
-                # Nodes train the model, and their replies become the next one.
-                asked = self.configure_train(server_round, arrays, train_config, grid)
-                messages = as_messages(asked, self.configure_train)
-                replies = self._ask(grid, messages, timeout, self.aggregate_train, progress)
-                trained = self.aggregate_train(server_round, replies)
-                new_arrays, metrics = as_trained(trained, self.aggregate_train)
-                progress.trained(server_round, new_arrays, metrics)
-                if new_arrays is not None:
-                    arrays = new_arrays
-                reached.round, reached.arrays = server_round, arrays
-                del replies, trained  # not held while the next ones are gathered
+                if server_round > reached.round:
+                    # Nodes train the model, and their replies become the next one.
+                    asked = self.configure_train(server_round, arrays, train_config, grid)
+                    messages = as_messages(asked, self.configure_train)
+                    replies = self._ask(grid, messages, timeout, self.aggregate_train, progress)
+                    trained = self.aggregate_train(server_round, replies)
+                    new_arrays, metrics = as_trained(trained, self.aggregate_train)
+                    progress.trained(server_round, new_arrays, metrics)
+                    if new_arrays is not None:
+                        arrays = new_arrays
+                    del replies, trained  # not held while the next ones are gathered
+                    reached.round, reached.arrays, reached.evaluated = server_round, arrays, False
+                    saved.save()
 
                 # Nodes evaluate the new model.
                 asked = self.configure_evaluate(server_round, arrays, evaluate_config, grid)
@@ -225,6 +254,7 @@ class Strategy(ABC):
                 evaluated = self.aggregate_evaluate(server_round, replies)
                 progress.evaluated(server_round, as_metrics(evaluated, self.aggregate_evaluate))
                 del replies
+                reached.evaluated = True
 
                 # The server evaluates it too, if it was told how.
                 if evaluate_fn is not None:
@@ -233,8 +263,12 @@ class Strategy(ABC):
                     progress.server_evaluated(server_round, metrics)
 
                 progress.round_finished(server_round)
+                saved.save()
 
         return progress.finish()
+
+    def _begin_anew(self) -> None:  # noqa: B027 - most strategies keep nothing
+        """Forget what earlier rounds have left behind, apart from settings."""
 
     def _ask(
         self,
