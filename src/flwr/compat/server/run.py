@@ -1,0 +1,85 @@
+"""A legacy run on a grid: from a ServerApp's parts to its history."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from logging import INFO
+from typing import Any
+
+from flwr.app import Context
+from flwr.compat.server.client_manager import ClientManager
+from flwr.compat.server.config import ServerAppComponents, ServerConfig
+from flwr.compat.server.grid_clients import GridClientManager, Membership
+from flwr.compat.server.history import History
+from flwr.compat.server.server import Server, init_defaults, run_fl
+from flwr.compat.server.telling import GridTeller
+from flwr.compat.strategy.strategy import Strategy
+from flwr.log import log
+from flwr.serverapp.grid import Grid
+
+
+def run_legacy(
+    grid: Grid,
+    context: Context,
+    *,
+    server_fn: Callable[[Context], ServerAppComponents] | None = None,
+    **parts: Any,
+) -> None:
+    """Run a ServerApp that was made of legacy parts.
+
+    Parameters
+    ----------
+    grid, context : Grid, Context
+        The way to the nodes, and the run's configuration.
+    server_fn : Callable, optional
+        Makes the parts.
+    **parts : optional
+        ``server``, ``config``, ``strategy`` and ``client_manager``, if there is no `server_fn`.
+    """
+    if server_fn is not None:
+        components = server_fn(context)
+        if not isinstance(components, ServerAppComponents):
+            raise TypeError(
+                f"server_fn must return ServerAppComponents, not {type(components).__name__}."
+            )
+        parts = dict(vars(components))
+    start_grid(grid=grid, **parts)
+
+
+def start_grid(
+    *,
+    grid: Grid,
+    server: Server | None = None,
+    config: ServerConfig | None = None,
+    strategy: Strategy | None = None,
+    client_manager: ClientManager | None = None,
+) -> History:
+    """Run the legacy loop on the nodes of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        The way to the nodes.
+    server : Server, optional
+        The loop; by default one over `strategy` and `client_manager`.
+    config : ServerConfig, optional
+        By default one round.
+    strategy : Strategy, optional
+        By default `FedAvg`.
+    client_manager : ClientManager, optional
+        Nodes are registered with it as they come and go. By default one that asks the grid.
+
+    Returns
+    -------
+    History
+        What was measured.
+    """
+    if server is None and client_manager is None:
+        client_manager = GridClientManager(grid)
+    server, config = init_defaults(server, config, strategy, client_manager)
+    log(INFO, "Starting Flower ServerApp, config: %s", config)
+    log(INFO, "")
+    server.teller = GridTeller(grid)
+    manager = server.client_manager()
+    own = isinstance(manager, GridClientManager)
+    with nullcontext() if own else Membership(grid, manager):
+        return run_fl(server=server, config=config)

@@ -1,0 +1,171 @@
+"""What a legacy run tells its grid: events of its rounds, and checkpoints to go on from."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flwr.app.events import (
+    Aggregated,
+    Event,
+    NodeMetrics,
+    Phase,
+    RoundFinished,
+    RoundStarted,
+    ServerEvaluated,
+)
+from flwr.compat import bridge
+from flwr.compat.server.client_manager import ClientManager
+from flwr.compat.server.client_proxy import ClientProxy
+from flwr.compat.server.history import History
+from flwr.compat.typing import EvaluateRes, FitRes, Scalar
+from flwr.serverapp.grid import Grid
+
+if TYPE_CHECKING:
+    from flwr.compat.server.server import Server
+
+Results = list[tuple[ClientProxy, FitRes]] | list[tuple[ClientProxy, EvaluateRes]]
+_SERIES = (
+    "losses_distributed", "losses_centralized", "metrics_distributed_fit", "metrics_distributed",
+    "metrics_centralized",
+)  # fmt: skip
+
+
+class Teller:
+    """Tells nobody: for a server with clients of its own."""
+
+    def round_started(self, server_round: int, of: int) -> None:
+        """Tell that a round begins."""
+
+    def aggregated(
+        self,
+        server_round: int,
+        phase: Phase,
+        results: Results,
+        failures: list[Any],
+        metrics: dict[str, Scalar],
+    ) -> None:
+        """Tell what the results of a phase became."""
+
+    def server_evaluated(self, server_round: int, loss: float, metrics: dict[str, Scalar]) -> None:
+        """Tell what the server measured."""
+
+    def round_finished(self, server_round: int, of: int) -> None:
+        """Tell that a round is over."""
+
+    def keeps_clients(self, client_manager: ClientManager) -> bool:
+        """Whether clients stay connected when the run is over."""
+        return False
+
+    def resume(self, server: "Server", history: History) -> int | None:
+        """Take up the newest checkpoint; return after which round it is, None without one."""
+        return None
+
+    def save(self, server: "Server", history: History, server_round: int) -> None:
+        """Save a checkpoint after a round."""
+
+
+class GridTeller(Teller):
+    """Tells a grid, as far as it listens and saves.
+
+    Parameters
+    ----------
+    grid : Grid
+        The way to the nodes.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self._emit: Callable[[Event], None] | None = getattr(grid, "emit", None)
+        self._open_scope = getattr(grid, "open_scope", None)
+        self._checkpoint = getattr(grid, "checkpoint", None)
+        self._began = time.monotonic()
+
+    def round_started(self, server_round: int, of: int) -> None:
+        """Tell that a round begins."""
+        self._began = time.monotonic()
+        if self._emit is not None:
+            self._emit(RoundStarted(server_round, of))
+
+    def aggregated(
+        self,
+        server_round: int,
+        phase: Phase,
+        results: Results,
+        failures: list[Any],
+        metrics: dict[str, Scalar],
+    ) -> None:
+        """Tell what the results of a phase became, and what each node said."""
+        if self._emit is None:
+            return
+        nodes = [
+            NodeMetrics(client.node_id, _numbers(_of_result(result)))
+            for client, result in results
+            if hasattr(client, "node_id")
+        ]
+        count = len(results)
+        event = Aggregated(server_round, phase, count, len(failures), _numbers(metrics), nodes)
+        self._emit(event)
+
+    def server_evaluated(self, server_round: int, loss: float, metrics: dict[str, Scalar]) -> None:
+        """Tell what the server measured."""
+        if self._emit is not None:
+            self._emit(ServerEvaluated(server_round, _numbers({"loss": loss, **metrics})))
+
+    def round_finished(self, server_round: int, of: int) -> None:
+        """Tell that a round is over."""
+        if self._emit is not None:
+            self._emit(RoundFinished(server_round, of, time.monotonic() - self._began))
+
+    def keeps_clients(self, client_manager: ClientManager) -> bool:
+        """Say yes: nodes stay connected when a run is over."""
+        return True
+
+    def resume(self, server: "Server", history: History) -> int | None:
+        """Take up the newest checkpoint; return after which round it is, None without one."""
+        state = None if self._open_scope is None else self._open_scope()
+        if state is None:
+            return None
+        for name in _SERIES:
+            setattr(history, name, _as_pairs(state["history"][name]))
+        parameters = bridge.arrayrecord_to_parameters(state["parameters"], keep_input=True)
+        parameters.tensor_type = state["tensor_type"]
+        server.parameters = parameters
+        if state["strategy"] is not None:
+            server.strategy.load_state_dict(state["strategy"])  # type: ignore[attr-defined]
+        return int(state["round"])
+
+    def save(self, server: "Server", history: History, server_round: int) -> None:
+        """Save a checkpoint after a round: model, history and what the strategy keeps."""
+        if self._checkpoint is None:
+            return
+        state_dict = getattr(server.strategy, "state_dict", None)
+        self._checkpoint(
+            {
+                "round": server_round,
+                "parameters": bridge.record_of(server.parameters),
+                "tensor_type": server.parameters.tensor_type,
+                "history": {name: getattr(history, name) for name in _SERIES},
+                "strategy": None if state_dict is None else state_dict(),
+            }
+        )
+
+
+def _of_result(result: FitRes | EvaluateRes) -> dict[str, Scalar]:
+    if isinstance(result, FitRes):
+        return result.metrics
+    return {"loss": result.loss, **result.metrics}
+
+
+def _numbers(metrics: dict[str, Scalar]) -> dict[str, Any]:
+    """Return what can be drawn and compared."""
+    return {
+        name: value
+        for name, value in (metrics or {}).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _as_pairs(series: Any) -> Any:
+    """Return a series with its pairs as tuples, whatever they were saved as."""
+    if isinstance(series, dict):
+        return {name: _as_pairs(pairs) for name, pairs in series.items()}
+    return [tuple(pair) for pair in series]

@@ -1,0 +1,1 @@
+"""The strategies of the legacy API, as adapters on the reducers and server steps below."""
