@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from flwr.app import Context
-from flwr.errors import AppLoadError
 from flwr.log import warn_deprecated_feature_with_example
 from flwr.serverapp.grid import Grid
 
@@ -150,17 +149,8 @@ class ServerApp:
 
     def _run_legacy(self, grid: Grid, context: Context) -> None:
         """Run the legacy API's loop, in its own room."""
-        try:
-            # the legacy API's room comes with a later version
-            from flwr.compat.server import run_legacy  # type: ignore[import-not-found]
-        except ImportError as error:
-            given = ["server_fn"] if self._server_fn else list(self._parts)
-            what = f"from {', '.join(given)}" if given else "without a main function"
-            raise AppLoadError(
-                f"This ServerApp was made {what}, which needs the legacy API; "
-                "it comes with a later version.",
-                hint=f"Give the app a main function:\n{_MAIN_EXAMPLE}",
-            ) from error
+        from flwr.compat.server import run_legacy
+
         run_legacy(grid, context, server_fn=self._server_fn, **self._parts)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from flwr.compat.server.client_proxy import ClientProxy
+from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.typing import (
     Code,
     DisconnectRes,

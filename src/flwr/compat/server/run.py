@@ -6,9 +6,10 @@ from logging import INFO
 from typing import Any
 
 from flwr.app import Context
-from flwr.compat.server.client_manager import ClientManager
-from flwr.compat.server.config import ServerAppComponents, ServerConfig
-from flwr.compat.server.grid_clients import GridClientManager, Membership
+from flwr.compat.clients.client_manager import ClientManager
+from flwr.compat.clients.grid_clients import GridClientManager, Membership
+from flwr.compat.server.components import ServerAppComponents
+from flwr.compat.server.config import ServerConfig
 from flwr.compat.server.history import History
 from flwr.compat.server.server import Server, init_defaults, run_fl
 from flwr.compat.server.telling import GridTeller

@@ -4,7 +4,7 @@ import io
 import time
 from logging import INFO, WARNING
 
-from flwr.compat.server.client_manager import ClientManager, SimpleClientManager
+from flwr.compat.clients.client_manager import ClientManager, SimpleClientManager
 from flwr.compat.server.config import ServerConfig
 from flwr.compat.server.exchange import (
     EvaluateResultsAndFailures,
@@ -19,6 +19,7 @@ from flwr.compat.server.exchange import (
 )
 from flwr.compat.server.history import History
 from flwr.compat.server.telling import Teller
+from flwr.compat.strategy.fedavg import FedAvg
 from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.typing import Code, GetParametersIns, Parameters, ReconnectIns, Scalar
 from flwr.log import log
@@ -58,7 +59,7 @@ class Server:
     def __init__(self, *, client_manager: ClientManager, strategy: Strategy | None = None) -> None:
         self._client_manager = client_manager
         self.parameters = Parameters([], "numpy.ndarray")
-        self.strategy = _default_strategy() if strategy is None else strategy
+        self.strategy = FedAvg() if strategy is None else strategy
         self.max_workers: int | None = None
 
     def set_max_workers(self, max_workers: int | None) -> None:
@@ -283,12 +284,6 @@ def run_fl(server: Server, config: ServerConfig) -> History:
     log(INFO, "")
     server.disconnect_all_clients(timeout=config.round_timeout)
     return history
-
-
-def _default_strategy() -> Strategy:
-    from flwr.compat.strategy.fedavg import FedAvg  # it is made of more than the loop needs
-
-    return FedAvg()
 
 
 def _say_received(what: str, results: int, failures: int) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from flwr.app.events import (
     Aggregated,
@@ -14,20 +14,25 @@ from flwr.app.events import (
     ServerEvaluated,
 )
 from flwr.compat import bridge
-from flwr.compat.server.client_manager import ClientManager
-from flwr.compat.server.client_proxy import ClientProxy
+from flwr.compat.clients.client_manager import ClientManager
+from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.server.history import History
-from flwr.compat.typing import EvaluateRes, FitRes, Scalar
+from flwr.compat.strategy.strategy import Strategy
+from flwr.compat.typing import EvaluateRes, FitRes, Parameters, Scalar
 from flwr.serverapp.grid import Grid
-
-if TYPE_CHECKING:
-    from flwr.compat.server.server import Server
 
 Results = list[tuple[ClientProxy, FitRes]] | list[tuple[ClientProxy, EvaluateRes]]
 _SERIES = (
     "losses_distributed", "losses_centralized", "metrics_distributed_fit", "metrics_distributed",
     "metrics_centralized",
 )  # fmt: skip
+
+
+class HasModel(Protocol):
+    """A server: its current model, and its strategy."""
+
+    parameters: Parameters
+    strategy: Strategy
 
 
 class Teller:
@@ -56,11 +61,11 @@ class Teller:
         """Whether clients stay connected when the run is over."""
         return False
 
-    def resume(self, server: "Server", history: History) -> int | None:
+    def resume(self, server: HasModel, history: History) -> int | None:
         """Take up the newest checkpoint; return after which round it is, None without one."""
         return None
 
-    def save(self, server: "Server", history: History, server_round: int) -> None:
+    def save(self, server: HasModel, history: History, server_round: int) -> None:
         """Save a checkpoint after a round."""
 
 
@@ -119,7 +124,7 @@ class GridTeller(Teller):
         """Say yes: nodes stay connected when a run is over."""
         return True
 
-    def resume(self, server: "Server", history: History) -> int | None:
+    def resume(self, server: HasModel, history: History) -> int | None:
         """Take up the newest checkpoint; return after which round it is, None without one."""
         state = None if self._open_scope is None else self._open_scope()
         if state is None:
@@ -133,7 +138,7 @@ class GridTeller(Teller):
             server.strategy.load_state_dict(state["strategy"])  # type: ignore[attr-defined]
         return int(state["round"])
 
-    def save(self, server: "Server", history: History, server_round: int) -> None:
+    def save(self, server: HasModel, history: History, server_round: int) -> None:
         """Save a checkpoint after a round: model, history and what the strategy keeps."""
         if self._checkpoint is None:
             return

@@ -5,9 +5,9 @@ from logging import WARNING
 
 from flwr.app import ArrayRecord
 from flwr.compat import bridge
+from flwr.compat.clients.client_manager import ClientManager
+from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.parameters import parameters_to_ndarrays
-from flwr.compat.server.client_manager import ClientManager
-from flwr.compat.server.client_proxy import ClientProxy
 from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.strategy.updates import updates_of
 from flwr.compat.typing import (

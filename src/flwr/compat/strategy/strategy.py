@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 
-from flwr.compat.server.client_manager import ClientManager
-from flwr.compat.server.client_proxy import ClientProxy
+from flwr.compat.clients.client_manager import ClientManager
+from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.typing import EvaluateIns, EvaluateRes, FitIns, FitRes, Parameters, Scalar
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict, memory
+from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.parameters import parameters_views
-from flwr.compat.server.client_proxy import ClientProxy
 from flwr.compat.typing import FitRes, Parameters, held_record
 from flwr.serverapp.strategy.replies import Update
 

@@ -5,8 +5,8 @@ import threading
 from abc import ABC, abstractmethod
 from logging import INFO
 
-from flwr.compat.server.client_proxy import ClientProxy
-from flwr.compat.server.criterion import Criterion
+from flwr.compat.clients.client_proxy import ClientProxy
+from flwr.compat.clients.criterion import Criterion
 from flwr.log import log
 
 _A_DAY = 86_400  # seconds

@@ -10,9 +10,9 @@ from typing import Any
 from flwr.app import DEFAULT_TTL, Message, MessageType, RecordDict
 from flwr.app.messagetype import MessageTypeLegacy
 from flwr.compat import bridge
-from flwr.compat.server.client_manager import SimpleClientManager, log_too_few
-from flwr.compat.server.client_proxy import ClientProxy
-from flwr.compat.server.criterion import Criterion
+from flwr.compat.clients.client_manager import SimpleClientManager, log_too_few
+from flwr.compat.clients.client_proxy import ClientProxy
+from flwr.compat.clients.criterion import Criterion
 from flwr.compat.typing import (
     DisconnectRes,
     EvaluateIns,

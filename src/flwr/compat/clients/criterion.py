@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from flwr.compat.server.client_proxy import ClientProxy
+from flwr.compat.clients.client_proxy import ClientProxy
 
 
 class Criterion(ABC):
