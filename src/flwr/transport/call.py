@@ -78,3 +78,4 @@ class Refusal(StrEnum):
     TOO_LARGE = "too-large"
     DISK_FULL = "disk-full"
     UNAVAILABLE = "unavailable"  # for a moment: ask again
+    INTERNAL = "internal"  # an error of the server: its log says which

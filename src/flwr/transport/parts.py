@@ -63,6 +63,14 @@ class Fab(msgspec.Struct, frozen=True, omit_defaults=True):
     content: bytes
 
 
+class Denied(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a call was refused: what comes instead of its answer."""
+
+    code: str  # one of call.Refusal
+    message: str = ""
+    hint: str = ""
+
+
 class Nothing(msgspec.Struct, frozen=True):
     """No more than that it was done."""
 

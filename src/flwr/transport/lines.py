@@ -1,0 +1,281 @@
+"""The connections of a link, and what breaks them, told apart."""
+
+import http.client
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from flwr.errors import LinkError, RefusedError, TlsError
+from flwr.transport.address import Address
+from flwr.transport.retry import Broken
+from flwr.transport.tls import ClientTls
+
+Bytes = bytes | bytearray | memoryview
+
+CONNECT_SECONDS = 10.0
+SEND_SECONDS = 30.0  # for one piece
+
+_WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH
+_OUT_OF_TIME = (9, 10)  # not yet valid, expired
+_PLAIN = (
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNEXPECTED_MESSAGE",
+)
+
+
+class Lines:
+    """Connections to one address, kept for the next call, closed by whoever likes.
+
+    Parameters
+    ----------
+    address : Address
+        Where to.
+    tls : ClientTls or None
+        None for plain HTTP.
+    keep : int
+        How many idle connections to keep.
+    """
+
+    def __init__(self, address: Address, tls: ClientTls | None, keep: int) -> None:
+        self._address = address
+        self._context = tls.context() if tls is not None else None
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
+        self._busy: set[http.client.HTTPConnection] = set()
+        self._closed = False
+
+    def _take(self) -> tuple[http.client.HTTPConnection, bool]:
+        """Give a connection, and whether it is a new one.
+
+        Raises
+        ------
+        Broken
+            If there is nobody, for now.
+        TlsError
+            If both sides will never agree.
+        """
+        with self._lock:
+            while self._idle:
+                line = self._idle.pop()
+                if not _has_ended(line.sock):
+                    self._busy.add(line)
+                    return line, False
+                line.close()
+        return self._connect(), True
+
+    def _give_back(
+        self, line: http.client.HTTPConnection, response: http.client.HTTPResponse
+    ) -> None:
+        """Keep a connection whose answer was read to its end, if it goes on."""
+        if not response.isclosed() or line.sock is None:
+            return
+        with self._lock:
+            if not self._closed and len(self._idle) < self._keep:
+                self._busy.discard(line)
+                self._idle.append(line)
+
+    def _drop(self, line: http.client.HTTPConnection) -> None:
+        """Close a connection that is of no more use; one that was given back stays."""
+        with self._lock:
+            if line not in self._busy:
+                return
+            self._busy.discard(line)
+        line.close()
+
+    @contextmanager
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Iterable[Bytes],
+        read_seconds: float,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Make one request; the answer's body is read within the ``with`` block.
+
+        Raises
+        ------
+        Broken, TlsError
+            As told apart, and whenever the connection breaks before the block has ended.
+        """
+        line, new = self._take()
+        try:
+            try:
+                response = _exchange(line, method, path, headers, body, read_seconds)
+            except (OSError, http.client.HTTPException) as error:
+                if new and not isinstance(error, TimeoutError):
+                    self._refuse_if_secure()
+                raise Broken(cause_of(error)) from error
+            try:
+                yield response
+            except RefusedError:
+                self._give_back(line, response)
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                raise Broken(cause_of(error)) from error
+            self._give_back(line, response)
+        finally:
+            self._drop(line)
+
+    def close(self) -> None:
+        """Close all; calls that wait on one end at once."""
+        with self._lock:
+            self._closed = True
+            busy, idle = tuple(self._busy), self._idle
+            self._idle = []
+        for line in idle:
+            line.close()
+        for line in busy:
+            _shut(line.sock)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._address.host, self._address.port
+        if self._context is None:
+            line = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+        else:
+            line = http.client.HTTPSConnection(
+                host, port, timeout=CONNECT_SECONDS, context=self._context
+            )
+        try:
+            line.connect()
+        except (OSError, UnicodeError) as error:
+            line.close()
+            raise self._tell(error) from error
+        with self._lock:
+            self._busy.add(line)
+            if not self._closed:
+                return line
+        self._drop(line)
+        raise Broken("the link was closed")
+
+    def _tell(self, error: Exception) -> Broken | LinkError:
+        """Say what kept a connection from being made."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return _unbelieved(self._address, error)
+        if isinstance(error, ssl.SSLError) and not isinstance(
+            error, ssl.SSLEOFError | ssl.SSLZeroReturnError
+        ):
+            return _no_agreement(self._address, error)
+        if isinstance(error, socket.gaierror | UnicodeError):
+            return Broken(f"the name {self._address.host!r} is not known")
+        return Broken(cause_of(error))
+
+    def _refuse_if_secure(self) -> None:
+        """After a plain connection broke: see whether TLS is spoken there.
+
+        Raises
+        ------
+        TlsError
+            If so.
+        """
+        if self._context is None and _speaks_tls(self._address):
+            raise TlsError(
+                f"{self._address} speaks TLS, and this side does not.",
+                hint="Give the root certificates of that server, and do not ask for an insecure "
+                "connection.",
+            )
+
+
+def _exchange(
+    line: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: Iterable[Bytes],
+    read_seconds: float,
+) -> http.client.HTTPResponse:
+    """Send a request, and give its answer, which may come before all was sent."""
+    line.sock.settimeout(SEND_SECONDS)
+    try:
+        line.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers.items():
+            line.putheader(name, value)
+        line.endheaders()
+        for piece in body:
+            line.send(piece)
+    except ConnectionError:
+        # Refused in the middle of its body? Then the reason may lie here already.
+        line.sock.settimeout(1.0)
+        return line.getresponse()
+    line.sock.settimeout(read_seconds)
+    return line.getresponse()
+
+
+def cause_of(error: BaseException) -> str:
+    """Say in few words what broke a connection."""
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, ConnectionError | http.client.HTTPException | ssl.SSLError):
+        return "the connection broke"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
+
+
+def _unbelieved(address: Address, error: ssl.SSLCertVerificationError) -> TlsError:
+    if error.verify_code in _WRONG_NAME:
+        return TlsError(
+            f"The certificate of {address} is not for the name {address.host!r}.",
+            hint="Use a name that stands in the certificate, or have one made for this name.",
+        )
+    if error.verify_code in _OUT_OF_TIME:
+        return TlsError(
+            f"The certificate of {address} cannot be used today: {error.verify_message}.",
+            hint="Renew it, or set this machine's clock.",
+        )
+    return TlsError(
+        f"The certificate of {address} was signed by a CA that is not known here: "
+        f"{error.verify_message}.",
+        hint="Give the root certificates that belong to that server.",
+    )
+
+
+def _no_agreement(address: Address, error: ssl.SSLError) -> TlsError:
+    if error.reason in _PLAIN:
+        return TlsError(
+            f"{address} speaks plain HTTP, and this side TLS.",
+            hint="Start that server with certificates, or ask here for an insecure connection.",
+        )
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    return TlsError(f"No secure connection to {address}: {reason}.")
+
+
+def _speaks_tls(address: Address) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent: only whether there is a handshake
+    try:
+        with (
+            socket.create_connection((address.host, address.port), CONNECT_SECONDS) as plain,
+            context.wrap_socket(plain),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def _has_ended(sock: socket.socket) -> bool:
+    """Whether the other side has closed: an idle connection has nothing to read."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _shut(sock: socket.socket | None) -> None:
+    if sock is None:
+        return
+    try:
+        # Not SSLSocket.shutdown, which takes the TLS object from under a reading thread.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        return  # it has ended by itself

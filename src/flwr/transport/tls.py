@@ -1,0 +1,133 @@
+"""Certificates: what a server shows, and whom a client believes."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """What a server shows to its clients.
+
+    Attributes
+    ----------
+    certificate : Path
+        PEM file: the server's certificate, and the intermediate ones behind it.
+    key : Path
+        PEM file: its private key, without a password.
+    ca : Path or None
+        PEM file: the certificate authority that clients are given. Only :meth:`check` uses it.
+    """
+
+    certificate: Path
+    key: Path
+    ca: Path | None = None
+
+    def check(self) -> None:
+        """See whether clients that believe ``ca`` will be able to connect.
+
+        Raises
+        ------
+        SettingsError
+            If a file cannot be read or holds something else, if key and certificate do not belong
+            together, if the certificate has expired or is not one of the authority's.
+        """
+        server = self.context()
+        if self.ca is None:
+            return
+        client = ClientTls(self.ca).context()
+        client.check_hostname = False  # under which names it is found, only clients know
+        try:
+            _shake_hands(server, client)
+        except ssl.SSLCertVerificationError as error:
+            raise SettingsError(
+                f"Clients that believe {self.ca} would not believe {self.certificate}: "
+                f"{error.verify_message}.",
+                hint="Give the CA certificate that signed the server's certificate.",
+            ) from error
+
+    def context(self) -> ssl.SSLContext:
+        """For the server's sockets; raises as :meth:`check` does for unreadable files."""
+        for path, what in ((self.certificate, "certificate"), (self.key, "private key")):
+            _read(path, what)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            # A password of one letter: without any, OpenSSL would ask for it on the terminal.
+            context.load_cert_chain(self.certificate, self.key, password="-")  # noqa: S106
+        except ssl.SSLError as error:
+            raise SettingsError(
+                f"The certificate {self.certificate} and the private key {self.key} cannot be used"
+                f" together: {_cause(error)}.",
+                hint="Both must be PEM files, and the key without a password.",
+            ) from error
+        return context
+
+
+@dataclass(frozen=True)
+class ClientTls:
+    """Whom a client believes.
+
+    Attributes
+    ----------
+    root_certificates : Path or None
+        PEM file with the certificates of authorities; None for those that the system knows.
+    """
+
+    root_certificates: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """For the client's sockets.
+
+        Raises
+        ------
+        SettingsError
+            If the file cannot be read or holds no certificate.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.root_certificates is None:
+            context.load_default_certs()
+            return context
+        _read(self.root_certificates, "root certificates")
+        try:
+            context.load_verify_locations(self.root_certificates)
+        except ssl.SSLError as error:
+            raise SettingsError(
+                f"{self.root_certificates} holds no certificate: {_cause(error)}.",
+                hint="Root certificates are a PEM file, with -----BEGIN CERTIFICATE----- in it.",
+            ) from error
+        return context
+
+
+def _read(path: Path, what: str) -> None:
+    """Fail for a file that is not there: ssl's own errors do not name it."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot read the {what} file {path}: {error.strerror or error}."
+        ) from error
+
+
+def _cause(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+    """Let both meet in memory; raises what a client would raise on a socket."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [
+        client.wrap_bio(to_client, to_server, server_hostname="localhost"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    while sides:
+        for side in tuple(sides):
+            try:
+                side.do_handshake()
+                sides.remove(side)
+            except ssl.SSLWantReadError:
+                continue
