@@ -307,6 +307,12 @@ def test_initial_arrays_of_another_type_are_refused() -> None:
         FedAvg().start(FakeGrid({1, 2}), [1.0])
 
 
+@pytest.mark.parametrize("name", ["train_config", "evaluate_config"])
+def test_a_configuration_of_another_type_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a ConfigRecord, not dict"):
+        FedAvg().start(FakeGrid({1, 2}), MODEL, **{name: {"lr": 0.1}})
+
+
 # --- failing in the middle -------------------------------------------------------------------
 
 

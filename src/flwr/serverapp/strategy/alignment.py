@@ -6,6 +6,7 @@ from flwr.app import memory
 from flwr.app.layout import Layout
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from flwr.serverapp.strategy.replies import Update, check_names
+from flwr.serverapp.strategy.serversteps import Arrays, misfit
 
 
 class Alignment:
@@ -91,6 +92,25 @@ class Alignment:
                 f"Array '{name}' in ArrayRecord '{update.arrays_name}' of node {update.node_id} "
                 f"has {what} {found}, that of node {self._first_node} has {first}."
             )
+
+
+def check_fit(update: Update, model: Arrays) -> None:
+    """Compare the names and shapes of a reply's arrays with those of the model that was sent.
+
+    Raises
+    ------
+    InconsistentMessageReplies
+        If they differ.
+    AggregationError
+        If an array is of a kind that no number can be read from.
+    """
+    arrays = dict(zip(update.arrays, _decoded(update), strict=True))
+    difference = misfit(arrays, model)
+    if difference is not None:
+        raise InconsistentMessageReplies(
+            f"ArrayRecord '{update.arrays_name}' of node {update.node_id} does not fit the model "
+            f"that it was sent: {difference}."
+        )
 
 
 def _decoded(update: Update) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from flwr.serverapp.exception import AggregationError, PrivacyBudgetExhausted
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.clipped_mean import ClippedMean, ReleaseRule
 from flwr.serverapp.strategy.fedavg import FedAvg
-from flwr.serverapp.strategy.outcomes import as_trained
+from flwr.serverapp.strategy.outcomes import as_config, as_trained
 from flwr.serverapp.strategy.strategy import Strategy, reads_once
 
 KEY_CLIPPING_NORM = "clipping_norm"
@@ -197,6 +197,9 @@ class PrivacyWrapper(Strategy):
         if self.accountant is not None:
             self.accountant.load_state_dict(state["accountant"])
 
+    def _begin_anew(self) -> None:
+        self.strategy._begin_anew()
+
     @abstractmethod
     def _settings(self) -> list[str]:
         """Return the lines of the summary."""
@@ -219,7 +222,9 @@ class PrivacyWrapper(Strategy):
             if id(given) not in contents or not shared:
                 config = ConfigRecord({**given.config_records.get(key, {}), **settings})
                 if not shared:
-                    config = self.configure_node(message.metadata.dst_node_id, config)
+                    node_id = message.metadata.dst_node_id
+                    own = self.configure_node(node_id, config)
+                    config = as_config(own, self.configure_node, node_id)
                 contents[id(given)] = given, RecordDict({**given, key: config})
             changed.append(Message(metadata=message.metadata, content=contents[id(given)][1]))
         return changed

@@ -6,15 +6,18 @@ from logging import INFO, WARNING
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.log import log
 from flwr.serverapp.grid import Grid
+from flwr.serverapp.strategy.alignment import check_fit
 from flwr.serverapp.strategy.metrics import (
     MetricCall,
     MetricMean,
     MetricsFunction,
     aggregate_metricrecords,
 )
+from flwr.serverapp.strategy.outcomes import as_config
 from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean, Reducer, reduce_replies
-from flwr.serverapp.strategy.replies import ReplyReader
+from flwr.serverapp.strategy.replies import ReplyReader, Update
 from flwr.serverapp.strategy.sampling import sample_nodes
+from flwr.serverapp.strategy.serversteps import by_name
 from flwr.serverapp.strategy.settings import check_number
 from flwr.serverapp.strategy.strategy import Strategy, reads_once
 
@@ -49,8 +52,12 @@ class FedAvg(Strategy):
     Integers and bools are averaged in float64 and rounded back to their dtype; 64-bit ones as
     differences to the first reply's, so that those beyond 2^53 keep their last digits. NaN in a
     model or metric makes the mean NaN, with a warning that names the node. A reply that does not
-    fit the first one raises ``InconsistentMessageReplies``; error replies are logged and left out.
+    fit the first one raises ``InconsistentMessageReplies``, and so do replies that lack an array of
+    the model that was sent, unless a subclass overrides ``configure_train`` or ``aggregate_train``.
+    Error replies are logged and left out.
     """
+
+    _sent: ArrayRecord | None = None  # the model, in the current round
 
     def __init__(
         self,
@@ -118,6 +125,7 @@ class FedAvg(Strategy):
 
         The configuration that is sent is a copy with ``server-round`` added.
         """
+        self._sent = arrays
         if self.fraction_train == 0.0:
             return []
         node_ids, available = sample_nodes(
@@ -135,12 +143,12 @@ class FedAvg(Strategy):
         Raises
         ------
         InconsistentMessageReplies
-            If replies do not fit together.
+            If replies do not fit together, or lack an array of the model that was sent.
         AggregationError
             If an array is of a kind that has no mean.
         """
         name = "aggregate_train"
-        reader = ReplyReader(name, self.weighted_by_key, with_arrays=True)
+        reader = self._training_reader(name)
         arrays = self._array_reducer(name, TOGETHER if isinstance(replies, Sequence) else 1)
         metrics = self._metrics_reducer(name, self.train_metrics_aggr_fn)
         reduce_replies(replies, reader, [arrays, metrics])
@@ -200,10 +208,35 @@ class FedAvg(Strategy):
         if type(self).configure_node is Strategy.configure_node:
             shared = content(config)
             return [Message(shared, node_id, message_type) for node_id in node_ids]
+        own = self.configure_node
         return [
-            Message(content(self.configure_node(node_id, config.copy())), node_id, message_type)
+            Message(
+                content(as_config(own(node_id, config.copy()), own, node_id)), node_id, message_type
+            )
             for node_id in node_ids
         ]
+
+    def _training_reader(self, phase: str) -> ReplyReader:
+        """Make what reads the replies to training."""
+        return ReplyReader(
+            phase, self.weighted_by_key, with_arrays=True, check_first=self._check_first
+        )
+
+    def _check_first(self, update: Update) -> None:
+        """Refuse replies without an array of the model, which would be gone from the new one.
+
+        Not in a subclass that may have sent other arrays, or taken some out of the replies.
+        """
+        steps = self.configure_train, self.aggregate_train
+        own = all(getattr(step, "__module__", "").startswith("flwr.") for step in steps)
+        if self._sent is None or not own:
+            return
+        if self._steps() or any(name not in update.arrays for name in self._sent):
+            check_fit(update, by_name(self._sent, type(self).__name__))
+
+    def _steps(self) -> bool:
+        """Whether the server steps from the model that was sent, so that the arrays must be its."""
+        return False
 
     def _array_reducer(self, phase: str, together: int) -> Reducer[ArrayRecord]:
         """Make what turns the replies' arrays into one model, which belongs to nobody else.

@@ -127,6 +127,12 @@ class FedAvgM(FedAvg):
         super().load_state_dict(state)
         self._velocity = taken(state["velocity"])
 
+    def _steps(self) -> bool:
+        return self.server_opt
+
+    def _begin_anew(self) -> None:
+        self._velocity = None
+
     def _rule(self) -> Momentum:
         return Momentum(self.server_learning_rate, self.server_momentum)
 

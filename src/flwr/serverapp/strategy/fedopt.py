@@ -138,6 +138,12 @@ class FedOpt(FedAvg):
         super().load_state_dict(state)
         self.m_t, self.v_t = taken(state["m_t"]), taken(state["v_t"])
 
+    def _steps(self) -> bool:
+        return self._rule(1) is not None
+
+    def _begin_anew(self) -> None:
+        self.m_t = self.v_t = None
+
     def _rule(self, server_round: int) -> Adaptive | None:
         """Return how the server steps in a round; without a rule it takes the mean."""
         Adaptive(self.eta, self.tau, self.beta_1, self.beta_2, self.v_init)

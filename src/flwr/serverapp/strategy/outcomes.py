@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from flwr.app import ArrayRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
 
 def as_metrics(returned: object, function: Callable[..., object]) -> MetricRecord | None:
@@ -34,6 +34,19 @@ def as_trained(
         case [None | ArrayRecord() as arrays, metrics]:
             return arrays, as_metrics(metrics, function)
     raise _wrong(function, "a pair of (ArrayRecord or None, MetricRecord or None)", returned)
+
+
+def as_config(returned: object, function: Callable[..., object], node_id: int) -> ConfigRecord:
+    """Return what a ``configure_node`` gave for a node.
+
+    Raises
+    ------
+    TypeError
+        If it is no ConfigRecord.
+    """
+    if not isinstance(returned, ConfigRecord):
+        raise _wrong(function, f"a ConfigRecord for node {node_id}", returned)
+    return returned
 
 
 def as_messages(returned: object, function: Callable[..., object]) -> list[Message]:

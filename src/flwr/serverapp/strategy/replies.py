@@ -1,7 +1,7 @@
 """Reading replies: which are errors, what the others hold, and whether they fit together."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from logging import INFO, WARNING
 from typing import NamedTuple, TypeVar
 
@@ -51,6 +51,8 @@ class ReplyReader:
         The metric that says how much a reply counts.
     with_arrays : bool
         Whether each reply must hold an ArrayRecord.
+    check_first : Callable[[Update], None], optional
+        Called with the first good reply, to which the others must be alike.
 
     Attributes
     ----------
@@ -60,10 +62,18 @@ class ReplyReader:
         Node and reason of each error reply so far.
     """
 
-    def __init__(self, phase: str, weighted_by_key: str, *, with_arrays: bool) -> None:
+    def __init__(
+        self,
+        phase: str,
+        weighted_by_key: str,
+        *,
+        with_arrays: bool,
+        check_first: Callable[[Update], None] | None = None,
+    ) -> None:
         self.phase = phase
         self.weighted_by_key = weighted_by_key
         self.with_arrays = with_arrays
+        self._check_first = check_first
         self.results = 0
         self._weighted = False
         self.failures: list[tuple[int, str]] = []
@@ -144,7 +154,11 @@ class ReplyReader:
             self._compare_names(node_id, arrays_name, metrics_name)
         weight = self._weight(node_id, metrics_name, metrics)
         self._weighted |= weight > 0
-        return Update(node_id, content, arrays, arrays_name, metrics, weight)
+        update = Update(node_id, content, arrays, arrays_name, metrics, weight)
+        if self._check_first is not None:
+            self._check_first(update)
+            self._check_first = None
+        return update
 
     def _compare_names(self, node_id: int, arrays_name: str, metrics_name: str) -> None:
         if self._names is None:

@@ -71,12 +71,12 @@ class SelectingStrategy(FedAvg):
         Raises
         ------
         InconsistentMessageReplies
-            If replies do not fit together.
+            If replies do not fit together, or lack an array of the model that was sent.
         AggregationError
             If an array is of a kind that the rule cannot read.
         """
         name = "aggregate_train"
-        reader = ReplyReader(name, self.weighted_by_key, with_arrays=True)
+        reader = self._training_reader(name)
         gathered = Gathered()
         metrics = self._metrics_reducer(name, self.train_metrics_aggr_fn)
         reduce_replies(replies, reader, [gathered, metrics])

@@ -3,6 +3,7 @@
 import logging
 import math
 import random
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -13,6 +14,7 @@ from federations import aggregate, aggregated, alike, as_replies, ask, bits, fin
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
+from flwr.serverapp.strategy import FedAvg
 
 all_strategies = pytest.mark.parametrize("case", CASES, ids=str)
 numeric_strategies = pytest.mark.parametrize("case", NUMERIC, ids=str)
@@ -117,6 +119,32 @@ def test_arrays_that_do_not_fit_are_refused_by_name(case: Case, node: int) -> No
         with pytest.raises(InconsistentMessageReplies, match=f"node {node + 1}.*") as error:
             aggregate(case, model, given)
         assert name.rstrip("'") in str(error.value)
+
+
+@named_strategies
+def test_an_array_that_all_replies_lack_is_named_with_the_node(case: Case) -> None:
+    """Upstream's average then leaves it out of the model without a word."""
+    model = case.model()
+    lacking = [
+        with_arrays(a, ArrayRecord({n: x for n, x in a["arrays"].items() if n != "mask"}))
+        for a in honest(case, model)
+    ]
+    with pytest.raises(InconsistentMessageReplies, match=r"node 1 .*array 'mask' is missing"):
+        aggregate(case, model, lacking)
+
+
+@pytest.mark.parametrize("method", ["configure_train", "aggregate_train"])
+def test_a_subclass_may_leave_arrays_out_on_purpose(method: str) -> None:
+    def override(self: Any, *args: Any) -> Any:
+        return getattr(FedAvg, method)(self, *args)
+
+    [case] = [case for case in CASES if case.cls is FedAvg]
+    model = case.model()
+    part = [with_arrays(a, ArrayRecord({"w": Array(W)})) for a in honest(case, model)]
+    strategy = case.make(type("Mine", (FedAvg,), {method: override}))
+    arrays, _ = aggregate(case, model, part, strategy)
+    assert arrays is not None
+    assert list(arrays) == ["w"]
 
 
 @all_strategies

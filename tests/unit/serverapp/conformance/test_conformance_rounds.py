@@ -75,6 +75,16 @@ def test_a_strategy_resumed_from_its_state_gives_the_same_bits(case: Case) -> No
 
 
 @all_strategies
+def test_a_second_start_begins_anew(case: Case) -> None:
+    """Upstream's optimisers go on with the moments of the first."""
+    strategy = case.make()
+    with federation_of(case) as grid:
+        first = strategy.start(grid, case.model(), num_rounds=3)
+    with federation_of(case) as grid:
+        assert equal(strategy.start(grid, case.model(), num_rounds=3), first)
+
+
+@all_strategies
 def test_later_rounds_do_not_change_a_state(case: Case) -> None:
     strategy = case.make()
     states: list[Any] = []
@@ -256,3 +266,16 @@ def test_a_subclass_may_give_each_node_its_config(case: Case) -> None:
     sent = {m.metadata.dst_node_id: m.content["config"]["node"] for m in messages}
     assert len(sent) == (1 if case.turns else NODES)
     assert all(node == config for node, config in sent.items())
+
+
+@all_strategies
+@pytest.mark.parametrize("given", [None, {"lr": 1.0}], ids=["None", "dict"])
+def test_a_configuration_of_a_node_that_is_none_is_named(case: Case, given: object) -> None:
+    def own(self: Any, node_id: int, config: ConfigRecord) -> object:
+        return given
+
+    own.__qualname__ = "Mine.configure_node"
+    subclass: Any = type("Mine", (case.cls,), {"configure_node": own})
+    message = f"Mine.configure_node must return a ConfigRecord for node 1, .*{type(given).__name__}"
+    with pytest.raises(TypeError, match=message):
+        list(case.make(subclass).configure_train(1, case.model(), ConfigRecord(), nine_nodes()))

@@ -12,7 +12,7 @@ from fake_grid import FakeGrid, content, replies
 from optimised import ADAPTIVE, VECTORS, configure, make, random_model, record, step
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error
-from flwr.serverapp.exception import AggregationError
+from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 from flwr.serverapp.strategy.fedopt import FedOpt
 
@@ -231,7 +231,7 @@ def test_replies_that_do_not_fit_the_model_are_refused_and_change_nothing(
 ) -> None:
     strategy = make(cls)
     model = record({"w": np.zeros(2), "b": np.zeros(3)})
-    with pytest.raises(AggregationError, match=message):
+    with pytest.raises(InconsistentMessageReplies, match=f"of node 1 .*{message}"):
         step(strategy, model, record(arrays), record(arrays))
     fitting = record({"w": np.ones(2), "b": np.ones(3)})
     assert {n: a.tolist() for n, a in step(strategy, model, fitting).items()} == {
