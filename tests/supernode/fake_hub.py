@@ -125,14 +125,28 @@ class FakeHub:
         self.sheets[run_id] = RunSheet(run_id, fab_hash=fab_hash_of(fab), run_config=run_config)
 
     def push(
-        self, content: RecordDict, message_type: str = "train", *, run_id: int = 1, ttl: float = 600
+        self,
+        content: RecordDict,
+        message_type: str = "train",
+        *,
+        run_id: int = 1,
+        ttl: float = 600,
+        message_id: str = "",
+        shorten: bool = False,
+        corrupt: bool = False,
+        lose: bool = False,
     ) -> str:
-        """Send a message to the node; returns its id."""
+        """Send a message to the node, perhaps with something wrong; returns its id."""
         message = Message(content, NODE_ID, message_type, ttl=ttl, group_id="1")
         message.metadata.created_at = clock.unix_now() + self.clock_ahead
-        message_id = str(uuid.uuid4())
+        message_id = message_id or str(uuid.uuid4())
         message.metadata.stamp(run_id=run_id, src_node_id=1, message_id=message_id)
         body = bodies.pack(seal_content(content), self._keep)
+        objects = {part.object_id for part in body.parts if part.object_id}
+        self.shorten |= objects if shorten else set()
+        self.corrupt |= objects if corrupt else set()
+        for object_id in objects if lose else ():
+            del self.objects[object_id]
         meta = _encode(encode_metadata(message.metadata))
         with self._changed:
             self._open[message_id] = Work(message_id, run_id, meta, 0, age=0.0, ttl=ttl), body

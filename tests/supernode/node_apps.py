@@ -1,6 +1,14 @@
 """Apps for a node, written into a folder: what a client does is chosen by the message's type."""
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+import psutil
+
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 PROJECT = """
 [project]
@@ -126,7 +134,7 @@ def killed(message, context):
 '''
 
 SERVER = "from flwr.serverapp import ServerApp\n\napp = ServerApp()\n"
-BROKEN_CLIENT = "import a_module_that_is_not_there\n"
+BROKEN_CLIENT = "import a_module_that_is_not_there\n\napp = None\n"
 
 
 def write_app(folder: Path, client: str = CLIENT) -> Path:
@@ -139,3 +147,31 @@ def write_app(folder: Path, client: str = CLIENT) -> Path:
     )
     (package / "client.py").write_text(client)
     return folder
+
+
+def arrays(*values: np.ndarray) -> RecordDict:
+    return RecordDict({"arrays": ArrayRecord(list(values))})
+
+
+def config(**values: str | bool) -> RecordDict:
+    return RecordDict({"config": ConfigRecord(dict(values))})
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 30.0) -> None:
+    """Wait for something that other processes do."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s in vain")
+        threading.Event().wait(0.005)
+
+
+def wait_for_lines(file: Path, count: int) -> list[str]:
+    """Wait until a client has written so many lines."""
+    wait_until(lambda: file.exists() and len(file.read_text().splitlines()) >= count)
+    return file.read_text().splitlines()
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait for the end of a process."""
+    wait_until(lambda: not psutil.pid_exists(pid))

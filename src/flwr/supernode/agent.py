@@ -150,11 +150,9 @@ class Agent:
         leaving : bool
             Whether the node ends: it brings what it has finished, and takes nothing.
         """
-        if self._epoch is None or now < self._not_before:
+        if self._epoch is None:
             return None
-        if len(self._under_way) >= MOST_UNDER_WAY:
-            return None
-        if any(facts == self._facts for facts, _ in self._under_way.values()):
+        if not leaving and (now < self._not_before or self._says_all()):
             return None
         on_the_way = frozenset().union(*(replies for _, replies in self._under_way.values()))
         done = [reply for key, reply in self._finished.items() if key not in on_the_way]
@@ -180,11 +178,15 @@ class Agent:
     @property
     def look_again(self) -> float | None:
         """When `next_exchange` may have something though nothing has happened meanwhile."""
-        if self._epoch is None or len(self._under_way) >= MOST_UNDER_WAY:
-            return None
-        if any(facts == self._facts for facts, _ in self._under_way.values()):
+        if self._epoch is None or self._says_all():
             return None
         return max(self._not_before, self._busy_since + _HURRY)
+
+    def _says_all(self) -> bool:
+        """Whether what is under way tells the hub all there is, or there are too many."""
+        if len(self._under_way) >= MOST_UNDER_WAY:
+            return True
+        return any(facts == self._facts for facts, _ in self._under_way.values())
 
     @property
     def settled(self) -> bool:
