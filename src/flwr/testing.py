@@ -14,7 +14,8 @@ import numpy as np
 from flwr.app import ArrayRecord, MetricRecord, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.runtime.inprocess import InProcessPool
-from flwr.simulation.grid import RunInfo, SimulationGrid
+from flwr.runtime.runinfo import RunInfo
+from flwr.simulation.grid import SimulationGrid
 from flwr.simulation.nodes import NodeIds
 
 

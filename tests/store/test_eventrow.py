@@ -20,8 +20,9 @@ from flwr.app.events import (
     RunStarted,
     ServerEvaluated,
 )
-from flwr.store.eventrow import CLASS_OF_KIND, decode, encode
+from flwr.store.eventrow import decode
 from flwr.store.records import UnknownEvent
+from flwr.wire.events import CLASS_OF_KIND, encode
 
 EVENTS: list[Event] = [
     RunStarted(app="acme/quickapp", nodes=10, workers=2),

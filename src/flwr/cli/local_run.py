@@ -264,9 +264,9 @@ class _Course:
 
     def _simulate(self, show: Callable[["Event"], None]) -> None:
         from flwr.runtime.load import load_component
+        from flwr.runtime.runinfo import RunInfo
         from flwr.serverapp import ServerApp
         from flwr.simulation.engine import AppReference, simulate
-        from flwr.simulation.grid import RunInfo
         from flwr.store import RunEvent
 
         request, run_id = self.request, self.run.run_id

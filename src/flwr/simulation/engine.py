@@ -19,11 +19,12 @@ from flwr.runtime.inprocess import InProcessPool
 from flwr.runtime.launch import ZygoteHandle, pickle_app
 from flwr.runtime.load import load_component
 from flwr.runtime.pool import WorkerPool
+from flwr.runtime.runinfo import RunInfo
 from flwr.runtime.tasks import TaskPool
 from flwr.runtime.zygote import started_for_clients
 from flwr.serverapp import ServerApp
 from flwr.simulation.capacity import Capacity, ClientResources, plan, workers_that_fit
-from flwr.simulation.grid import RunInfo, SimulationGrid
+from flwr.simulation.grid import SimulationGrid
 from flwr.simulation.nodes import NodeIds
 
 

@@ -9,49 +9,21 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.error import ErrorCode
 from flwr.app.events import Event, Exchange, NodeOutcome
 from flwr.errors import NotEnoughNodesError
 from flwr.log import log, warn_deprecated_feature
+from flwr.runtime.runinfo import SUPERLINK_NODE_ID, RunInfo
 from flwr.runtime.tasks import Task, TaskPool
 from flwr.serverapp import Grid
 from flwr.serverapp.grid import NodeInfo
 from flwr.simulation.nodes import NodeIds
 
-SUPERLINK_NODE_ID = 1
-
 _MOST_TRACEBACKS = 3  # of one exchange in the log; the rest are counted
 _LONGEST_WAIT = 3600.0  # seconds; system calls take no more than some weeks
 _MASK = (1 << 64) - 1
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """State of a run: ``running``, or ``finished`` with a sub-status."""
-
-    status: str
-    sub_status: str = ""
-    details: str = ""
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """What an app may know of its run."""
-
-    run_id: int
-    fab_id: str = ""
-    fab_version: str = ""
-    fab_hash: str = ""
-    override_config: dict[str, Any] = field(default_factory=dict)
-    pending_at: str = ""
-    starting_at: str = ""
-    running_at: str = ""
-    finished_at: str = ""
-    status: RunStatus = RunStatus("running")
 
 
 class _Call:

@@ -72,8 +72,8 @@ def append_events(
     connection: Connection, run_id: int, recorded: Sequence[tuple[float, "Event"]]
 ) -> None:
     """Add events behind those that the run has, and what they add up to to its row."""
-    from flwr.store.eventrow import encode
     from flwr.store.progress import Progress, advance
+    from flwr.wire.events import encode
 
     columns = [field.name for field in fields(Progress)]
     row = _row(connection, run_id)

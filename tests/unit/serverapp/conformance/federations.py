@@ -11,8 +11,9 @@ from fake_grid import FakeGrid, reply
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.runtime.inprocess import InProcessPool
+from flwr.runtime.runinfo import RunInfo
 from flwr.serverapp.strategy import Strategy
-from flwr.simulation.grid import RunInfo, SimulationGrid
+from flwr.simulation.grid import SimulationGrid
 from flwr.simulation.nodes import NodeIds
 
 Trained = tuple[ArrayRecord | None, MetricRecord | None]
