@@ -1,6 +1,8 @@
 """What flwr.serverapp exports, and the Grid that users may implement."""
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 from fake_grid import FakeGrid, arrays_of
@@ -9,7 +11,9 @@ import flwr.serverapp
 import flwr.serverapp.strategy
 from flwr.app import MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAvg, Result, Strategy
+from flwr.serverapp.strategy import FedAvg, Result, Strategy, pieces
+from flwr.serverapp.strategy.columns import Gathered
+from flwr.serverapp.strategy.metrics import MetricCall
 
 
 def test_exports() -> None:
@@ -17,6 +21,29 @@ def test_exports() -> None:
     assert {"FedAvg", "Result", "Strategy"} < set(flwr.serverapp.strategy.__all__)
     for package in (flwr.serverapp, flwr.serverapp.strategy):
         assert all(hasattr(package, name) for name in package.__all__)
+
+
+def test_the_pieces_are_those_that_the_documentation_lists() -> None:
+    page = Path(__file__).parents[3] / "docs" / "strategies" / "your-own.md"
+    [table] = re.findall(r"^\| piece \|.*\n((?:\|.*\n)+)", page.read_text(), re.MULTILINE)
+    listed = set(re.findall(r"\b[A-Za-z_]+\b", " ".join(re.findall(r"`([^`]+)`", table))))
+    assert set(pieces.__all__) == listed | {"Reducer"}
+    for name in pieces.__all__:
+        assert inspect.getdoc(getattr(pieces, name))
+
+
+@pytest.mark.parametrize(
+    ("cls", "kind"),
+    [
+        (pieces.ArrayMean, "streaming"),
+        (pieces.MetricMean, "streaming"),
+        (pieces.Columnwise, "blockwise"),
+        (Gathered, "gather"),
+        (MetricCall, "gather"),
+    ],
+)
+def test_reducers_say_what_they_keep(cls: type[pieces.Reducer[object]], kind: str) -> None:
+    assert cls.kind == kind
 
 
 def test_the_grid_is_abstract() -> None:

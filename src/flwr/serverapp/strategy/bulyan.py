@@ -42,7 +42,7 @@ class Bulyan(SelectingStrategy):
         As for :class:`FedAvg`; the former is given the selected replies only.
     selection_rule : Callable[[list[RecordDict], int, int], list[RecordDict]], optional
         Selects models in another way: given the contents of the replies, ``f`` and ``theta``, it
-        returns some of those contents. `flwr.serverapp.strategy.selection.select_multikrum` takes
+        returns some of those contents. `flwr.serverapp.strategy.pieces.select_multikrum` takes
         the ``theta`` best of one pass of Krum.
 
     Raises

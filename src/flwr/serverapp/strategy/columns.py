@@ -191,7 +191,7 @@ class Gathering:
 class Gathered(Gathering):
     """The updates of a round as they are."""
 
-    kind: ClassVar = "gather"
+    kind: ClassVar[str] = "gather"
 
     def finish(self) -> list[Update] | None:
         """Return the updates and start again; ``None`` if there are none."""

@@ -136,7 +136,7 @@ class Columnwise(Gathering):
         One of this module's, for example.
     """
 
-    kind: ClassVar = "blockwise"
+    kind: ClassVar[str] = "blockwise"
 
     def __init__(self, phase: str, rule: Rule) -> None:
         self.phase = phase

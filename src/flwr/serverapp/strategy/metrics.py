@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, KeysView
 from logging import WARNING
-from typing import Self
+from typing import ClassVar, Self
 
 from flwr.app import MetricRecord, RecordDict
 from flwr.log import log
@@ -27,6 +27,8 @@ class MetricMean:
     weighted_by_key : str
         The metric that says how much a reply counts.
     """
+
+    kind: ClassVar[str] = "streaming"
 
     def __init__(self, phase: str, weighted_by_key: str) -> None:
         self.phase = phase
@@ -148,6 +150,8 @@ class MetricCall:
     weighted_by_key : str
         That key.
     """
+
+    kind: ClassVar[str] = "gather"
 
     def __init__(self, function: MetricsFunction, weighted_by_key: str) -> None:
         self.function = function

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from logging import WARNING
-from typing import Protocol, Self, TypeVar
+from typing import ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,16 @@ SMALL = 1 << 16  # bytes of a model whose replies are rather copied than added o
 
 
 class Reducer(Protocol[Value_co]):
-    """Turns the updates of a round into one value, one update at a time."""
+    """Turns the updates of a round into one value, one update at a time.
+
+    Attributes
+    ----------
+    kind : str
+        What is kept of updates until `finish`: nothing ("streaming"), all of them, but opened a few
+        coordinates at a time ("blockwise"), or all of them ("gather").
+    """
+
+    kind: ClassVar[str]
 
     def start(self) -> None:
         """Forget what was added; ready for a round."""
@@ -67,6 +76,8 @@ class ArrayMean:
     together : int, default 1
         How many replies may be held so as to be added in one pass: faster, same bits.
     """
+
+    kind: ClassVar[str] = "streaming"
 
     def __init__(self, phase: str, *, together: int = 1) -> None:
         self.phase = phase
