@@ -14,6 +14,7 @@ from flwr.app.events import (
     RunStarted,
     ServerEvaluated,
 )
+from flwr.runtime.tally import Tallies
 
 _WEIGHTS = {"num-examples", "num_examples"}  # what averages are weighted by is no result
 _SOURCES = ("server", "evaluate", "train", "query")  # the most telling first
@@ -51,19 +52,6 @@ class Round:
         return {}
 
 
-@dataclass
-class Tally:
-    """How many messages of one type there were, and how many came back as errors."""
-
-    messages: int = 0
-    failures: int = 0
-
-    @property
-    def all_failed(self) -> bool:
-        """Whether there were any, and none was answered by anything but an error."""
-        return 0 < self.messages == self.failures
-
-
 class History:
     """The rounds of a run, its failures, and its size.
 
@@ -77,7 +65,7 @@ class History:
         How many rounds there will be; 0 if the app does not say.
     exchanges : int
         Batches of messages sent and answered.
-    by_type : dict of str to Tally
+    tallies : Tallies
         The messages in them, by their type.
     first_failure : tuple of (int, str) or None
         Node id and error of the first of them.
@@ -89,7 +77,7 @@ class History:
         self.rounds: list[Round] = []
         self.planned = 0
         self.exchanges = 0
-        self.by_type: dict[str, Tally] = {}
+        self.tallies = Tallies()
         self.first_failure: tuple[int, str] | None = None
 
     def add(self, event: Event) -> None:
@@ -112,19 +100,10 @@ class History:
         elif isinstance(event, RunStarted):
             self.nodes, self.workers = event.nodes, event.workers
 
-    def tally(self, category: str = "") -> Tally:
-        """Return the sum over all types, or those of a category (what is before the dot)."""
-        tallies = [
-            each
-            for message_type, each in self.by_type.items()
-            if category in ("", message_type.partition(".")[0])
-        ]
-        return Tally(sum(each.messages for each in tallies), sum(each.failures for each in tallies))
-
     @property
     def failures(self) -> int:
         """How many messages of any type came back as errors."""
-        return self.tally().failures
+        return self.tallies.of().failures
 
     @property
     def finished_rounds(self) -> list[Round]:
@@ -149,13 +128,10 @@ class History:
 
     def _add_exchange(self, event: Exchange) -> None:
         self.exchanges += 1
-        tally = self.by_type.setdefault(event.message_type, Tally())
-        tally.messages += len(event.outcomes)
+        self.tallies.add(event)
         for outcome in event.outcomes:
-            if outcome.error is not None:
-                tally.failures += 1
-                if self.first_failure is None:
-                    self.first_failure = outcome.node_id, outcome.error
+            if outcome.error is not None and self.first_failure is None:
+                self.first_failure = outcome.node_id, outcome.error
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -249,7 +249,7 @@ class _Course:
                 self._simulate(show)
             finally:
                 interrupts.hold()
-            self._judge_replies()
+            self.warnings += self.history.tallies.judge()
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             # Ends the generators that the frames hold while their last events can be recorded.
             traceback.clear_frames(error.__traceback__)
@@ -306,20 +306,6 @@ class _Course:
             zygote=None if self.workers is None else self.workers.zygote,
             environment={ARTIFACTS_VARIABLE: str(self.artifacts)},
         )
-
-    def _judge_replies(self) -> None:
-        """Call a run failed that got no reply, or none to training; warn of other such types."""
-        for category, name in (("", ""), ("train", "train ")):
-            tally = self.history.tally(category)
-            if tally.all_failed:
-                raise RunFailedError(
-                    f"All of its {tally.messages} {name}messages came back as errors."
-                )
-        for message_type, tally in self.history.by_type.items():
-            if tally.all_failed:
-                self.warnings.append(
-                    f"All {tally.messages} messages of type '{message_type}' came back as errors."
-                )
 
     def _record_end(self, error: BaseException | None) -> None:
         from flwr.app.events import RunFinished
