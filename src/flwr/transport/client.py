@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
-from flwr import _version
+from flwr._version import __version__
 from flwr.errors import AddressError, RefusedError
 from flwr.transport.address import Address, parse
 from flwr.transport.call import PROTOCOL_VERSION, Call, Refusal
@@ -83,7 +83,7 @@ class Link:
         self._closed = threading.Event()
         self._headers = {
             "flwr-protocol": str(PROTOCOL_VERSION),
-            "user-agent": f"wildflower/{_version.__version__}",
+            "user-agent": f"wildflower/{__version__}",
             "accept": "application/msgpack",
         }
         if token:
