@@ -26,8 +26,7 @@ class RunningNode:
 
     def __init__(self, hub: FakeHub, folder: Path, **settings: Any) -> None:
         self.identity = identity_of(folder)
-        patience = settings.get("max_wait", 600.0)
-        link = Link(hub.address, tls=None, token=self.identity.secret, patience=patience)
+        link = Link(hub.address, tls=None, token=self.identity.secret)
         chosen = NodeSettings(folder.parent / "apps", **settings)
         self.node = Node(chosen, self.identity, link)
         self.error: BaseException | None = None

@@ -242,11 +242,11 @@ def test_large_arrays_travel_as_objects_and_go_with_their_reply(
     hub: FakeHub, start_node: StartNode, tmp_path: Path
 ) -> None:
     start_node()
-    given = [np.full(100_000, n, np.float32) for n in range(3)]
+    given = [np.full(100_000, 10 * n, np.float32) for n in range(3)]
     for _ in range(2):
         found = hub.content(hub.push(arrays(*given)))["arrays"].to_numpy_ndarrays()
         for n, array in enumerate(found):
-            assert array.tobytes() == np.full(100_000, n + 1, np.float32).tobytes()
+            assert array.tobytes() == np.full(100_000, 10 * n + 1, np.float32).tobytes()
     hub.content(hub.push(RecordDict(), "query"))  # its work came with the acknowledgement
     objects = tmp_path / "state" / "spool" / "objects"
     wait_until(lambda: not list(objects.iterdir()))

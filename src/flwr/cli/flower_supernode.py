@@ -12,6 +12,7 @@ from flwr.cli.exitblock import exit_block
 from flwr.config import parse_config_args
 from flwr.errors import AddressError, FlwrError, RefusedError, SettingsError
 from flwr.log import log
+from flwr.supernode.lanes import Patience
 from flwr.supernode.serve import NeverConnectedError, Settings, run_supernode
 from flwr.transport.address import Address, parse
 from flwr.transport.call import Refusal
@@ -68,8 +69,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         node_config=parse_config_args([given.node_config], option="--node-config"),
         state_dir=given.state_dir,
         concurrent=given.max_concurrent,
-        max_wait=given.max_wait_time,
-        max_retries=given.max_retries,
+        patience=Patience(given.max_wait_time, given.max_retries),
         health=parse(given.health_server_address) if given.health_server_address else None,
     )
 
@@ -187,3 +187,7 @@ def _add_unused(parser: argparse.ArgumentParser) -> None:
     )
     for flag in _NOT_YET.values():
         other.add_argument(flag, metavar="FILE", help="refused: not there yet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,38 +1,51 @@
-"""A running node: its threads, and what they do between the hub, the spool and the runs."""
+"""A running node: what it does between the hub, its spool and its runs."""
 
 import contextlib
 import logging
 import queue
-import random
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from flwr import clock
 from flwr._version import __version__
+from flwr.app import Metadata
+from flwr.app.error import ErrorCode
 from flwr.config import AppConfig
-from flwr.errors import LinkError, RefusedError, UnreachableError
+from flwr.errors import HomeError, LinkError, RefusedError
 from flwr.log import log
-from flwr.supernode.agent import MOST_UNDER_WAY, Agent, News, Sending
+from flwr.supernode.agent import Agent, Instruction, News
 from flwr.supernode.apps import AppShelf
 from flwr.supernode.cache import ObjectCache
 from flwr.supernode.identity import Identity
-from flwr.supernode.runs import NodeRun
+from flwr.supernode.lanes import Lanes, Patience
+from flwr.supernode.runs import RunThread
 from flwr.supernode.spool import Spool, objects_of
-from flwr.supernode.workers import threads_for
+from flwr.supernode.workers import (
+    Executor,
+    LocalExecutor,
+    Outcome,
+    failed,
+    seed_of,
+    threads_for,
+)
 from flwr.transport import fleet
-from flwr.transport.call import Refusal
 from flwr.transport.client import Link
-from flwr.transport.fleet import RENEW_SECONDS, Hello, Leave, Reply
-from flwr.transport.parts import RunQuestion, RunSheet
+from flwr.transport.clientio import Job
+from flwr.transport.fleet import Exchange, Exchanged, Hello, Leave, Reply, Work
+from flwr.transport.parts import Fault, RunQuestion, RunSheet
+from flwr.wire.records import decode_metadata, encode_metadata
 
 _IDLE_SECONDS = 300.0  # after which a worker without messages ends
 _GOODBYE = 3.0  # seconds for the last words to the hub
-_FINAL = (Refusal.SUPERSEDED, Refusal.VERSION)
-_STRANGER = (Refusal.UNKNOWN_NODE, Refusal.NOT_ALLOWED)
+_SUPERLINK_NODE_ID = 1
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -41,28 +54,25 @@ class NodeSettings:
 
     Attributes
     ----------
+    apps : Path
+        The folder in which apps are unpacked.
     name : str
-        For people; by default the host's.
+        For people.
     node_config : mapping
         What apps find in ``context.node_config``.
     concurrent : int
         How many messages are handled at once, each of another run.
-    max_wait : float
-        Seconds for which the hub is tried again, before the node gives up.
-    max_retries : int, optional
-        How often; no limit by default.
+    patience : Patience
+        How long a hub that does not answer is tried again.
     idle_seconds : float
         After which a worker without messages ends.
-    apps : Path
-        The folder in which apps are unpacked.
     """
 
     apps: Path
     name: str = ""
     node_config: Mapping[str, Any] = field(default_factory=dict)
     concurrent: int = 1
-    max_wait: float = 600.0
-    max_retries: int | None = None
+    patience: Patience = field(default_factory=Patience)
     idle_seconds: float = _IDLE_SECONDS
 
 
@@ -83,23 +93,29 @@ class Node:
         self._settings = settings
         self._link = link
         self._instance = uuid.uuid4().hex
-        self._agent = Agent(settings.concurrent)
-        self._changed = threading.Condition()  # guards the agent and the runs
-        self._runs: dict[int, NodeRun] = {}
-        self._introducing = False
-        self._stopping = False
+        self._runs: dict[int, RunThread] = {}
+        self._runs_lock = threading.Lock()
         self._fault: BaseException | None = None
         self._over = threading.Event()
         self._uploads: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
-        self._apps = AppShelf(settings.apps)
+        self._places = threading.Semaphore(settings.concurrent)
+        self._threads = threads_for(settings.concurrent)
+        self._node_id = 0
         self._on_welcome: Callable[[int], None] = lambda _: None
-        self.node_id = 0
-        self.node_config: Mapping[str, Any] = dict(settings.node_config)
+        self.apps = AppShelf(settings.apps)
         self.spool = Spool(identity.folder)
         self.cache = ObjectCache(identity.folder / "objects", link.download)
-        self.threads = threads_for(settings.concurrent)
-        self.idle_seconds = settings.idle_seconds
-        self.places = threading.Semaphore(settings.concurrent)
+        self._agent = Agent(settings.concurrent)
+        self._lanes = Lanes(
+            self._agent,
+            introduce=self._introduce,
+            exchange=self._exchange,
+            hear=self._hear,
+            clear_away=self._clear_away,
+            again=self._upload_again,
+            fail=self.fail,
+            patience=settings.patience,
+        )
 
     def run(self, on_welcome: Callable[[int], None] = lambda _: None) -> None:
         """Work until `stop` is called.
@@ -117,20 +133,14 @@ class Node:
         """
         self._on_welcome = on_welcome
         self._restore()
-        threads = [
-            threading.Thread(target=self._supervised, args=(work,), name=name, daemon=True)
-            for work, name in (
-                *((self._lane, f"exchange {n}") for n in range(MOST_UNDER_WAY)),
-                (self._upload_all, "uploads"),
-            )
-        ]
-        for thread in threads:
-            thread.start()
+        uploads = threading.Thread(target=self._upload_all, name="uploads", daemon=True)
+        uploads.start()
+        self._lanes.start()
         self._over.wait()
         self._say_goodbye()
         self._link.close()
-        for thread in threads:
-            thread.join(_GOODBYE)
+        self._lanes.join(_GOODBYE)
+        uploads.join(_GOODBYE)
         if self._fault is not None:
             raise self._fault
 
@@ -138,7 +148,57 @@ class Node:
         """Take no more work, bring what is finished, say goodbye. May be called by a signal."""
         self._over.set()
 
-    # -- what runs need
+    def fail(self, error: BaseException) -> None:
+        """End the node for a reason that has no cure."""
+        if self._fault is None:
+            self._fault = error
+        self._over.set()
+
+    # -- with the hub
+
+    def _introduce(self) -> int:
+        settings = self._settings
+        hello = Hello(self._instance, dict(settings.node_config), settings.name, __version__)
+        welcome = self._link.call(fleet.HELLO, hello, patience=0.0)
+        if self._node_id not in (0, welcome.node_id):
+            log(logging.INFO, "The SuperLink knows this node as %s now.", welcome.node_id)
+        self._node_id = welcome.node_id
+        self._on_welcome(welcome.node_id)
+        return welcome.epoch
+
+    def _exchange(self, exchange: Exchange) -> Exchanged:
+        return self._link.call(fleet.EXCHANGE, exchange, wait=exchange.wait, patience=0.0)
+
+    def _hear(self, news: News) -> None:
+        """Begin what an answer has brought."""
+        with self._runs_lock:
+            for instruction in news.begin:
+                run = self._runs.get(instruction.run_id)
+                if run is None:
+                    run = self._runs[instruction.run_id] = self._start_run(instruction.run_id)
+                run.begin(instruction)
+
+    def _clear_away(self, news: News) -> None:
+        """Deal with what is wanted no more."""
+        for message_id in news.settled:
+            self.spool.settle(message_id)
+        if news.stop:
+            with self._runs_lock:
+                runs = list(self._runs.values())
+            for message_id in news.stop:
+                for run in runs:
+                    run.stop(message_id)
+        for run_id in news.ended_runs:
+            with self._runs_lock:
+                ended = self._runs.pop(run_id, None)
+            if ended is not None:
+                ended.end()
+            self.spool.drop_run(run_id)
+            self.cache.drop_run(run_id)
+        for message_id in news.unsettled:
+            self._upload_one_again(message_id)
+
+    # -- runs
 
     def describe_run(self, run_id: int) -> RunSheet:
         """Ask the hub for a run's description."""
@@ -146,186 +206,125 @@ class Node:
 
     def app_of(self, sheet: RunSheet) -> AppConfig:
         """Return a run's app, fetching it first if need be."""
-        return self._apps.app(
-            sheet, lambda: self._link.call(fleet.FAB, RunQuestion(sheet.run_id)).content
+        return self.apps.app(sheet, lambda: self.fab_of(sheet.run_id))
+
+    def fab_of(self, run_id: int) -> bytes:
+        """Fetch the FAB of a run."""
+        return self._link.call(fleet.FAB, RunQuestion(run_id)).content
+
+    def _start_run(self, run_id: int) -> RunThread:
+        executor: Executor = LocalExecutor(
+            lambda: self.describe_run(run_id),
+            self.app_of,
+            self.cache.fetch,
+            self.spool.put_object,
+            self._threads,
         )
 
-    def spooled(self, reply: Reply) -> None:
-        """Send a reply that is on disk."""
-        if objects_of(reply.body):
-            with self._changed:
-                self._agent.spool(reply.message_id)
-                self._changed.notify()
-            self._uploads.put(reply)
-        else:
-            self._finish(reply)
+        def handle(run: RunThread, instruction: Instruction) -> None:
+            self._handle(run, executor, instruction)
 
-    def give_up(self, message_id: str) -> None:
-        """Hand a message back."""
-        with self._changed:
-            self._agent.let_go(message_id)
-            self._changed.notify()
+        return RunThread(
+            run_id,
+            executor,
+            handle=handle,
+            retire=self._retire,
+            fail=self.fail,
+            idle_seconds=self._settings.idle_seconds,
+        )
 
-    def retire(self, run: NodeRun) -> bool:
+    def _retire(self, run: RunThread) -> bool:
         """Forget a run that has been idle; ``False`` if it has got work meanwhile."""
-        with self._changed:
+        with self._runs_lock:
             if not run.idle:
                 return False
             if self._runs.get(run.run_id) is run:
                 del self._runs[run.run_id]
             return True
 
-    def fail(self, error: BaseException) -> None:
-        """End the node for a reason that has no cure."""
-        if self._fault is None:
-            self._fault = error
-        self._over.set()
-
-    # -- the threads
-
-    def _supervised(self, work: Callable[[], None]) -> None:
+    def _handle(self, run: RunThread, executor: Executor, instruction: Instruction) -> None:
+        """Handle a message, in its run's thread, and see to its reply."""
+        message_id, run_id = instruction.message_id, run.run_id
+        metadata, lag = asked_for(instruction.work, self._node_id)
+        job = Job(
+            message_id,
+            run_id,
+            self._node_id,
+            _encode(encode_metadata(metadata)),
+            instruction.body,
+            dict(self._settings.node_config),
+            seed=seed_of(message_id),
+        )
         try:
-            work()
-        except BaseException as error:
-            self.fail(error)
-
-    def _lane(self) -> None:
-        """Send exchanges, one after the other, when there is one to send."""
-        while (sending := self._next()) is not None:
-            try:
-                if isinstance(sending, Hello):
-                    self._introduce(sending)
-                else:
-                    self._exchange(sending)
-            except UnreachableError as error:
-                self._failed(None if isinstance(sending, Hello) else sending, error)
-
-    def _next(self) -> Sending | Hello | None:
-        """Wait for something to send; ``None`` says that the node ends."""
-        with self._changed:
-            while not self._stopping:
-                now = time.monotonic()
-                if self._agent.must_introduce:
-                    again: float | None = None
-                    if not self._introducing:
-                        again = self._agent.introduce_at
-                        if now >= again:
-                            self._introducing = True
-                            return self._hello()
-                else:
-                    sending = self._agent.next_exchange(now)
-                    if sending is not None:
-                        return sending
-                    again = self._agent.look_again
-                self._changed.wait(None if again is None else max(0.0, again - now))
-        return None
-
-    def _hello(self) -> Hello:
-        return Hello(self._instance, dict(self.node_config), self._settings.name, __version__)
-
-    def _introduce(self, hello: Hello) -> None:
-        try:
-            welcome = self._link.call(fleet.HELLO, hello, patience=0.0)
-        finally:
-            with self._changed:
-                self._introducing = False
-        if self.node_id not in (0, welcome.node_id):
-            log(logging.INFO, "The SuperLink knows this node as %s now.", welcome.node_id)
-        self.node_id = welcome.node_id
-        with self._changed:
-            self._agent.welcomed(welcome.epoch)
-            self._changed.notify_all()
-        self._on_welcome(welcome.node_id)
-
-    def _exchange(self, sending: Sending) -> None:
-        exchange = sending.exchange
-        try:
-            answer = self._link.call(fleet.EXCHANGE, exchange, wait=exchange.wait, patience=0.0)
-        except RefusedError as error:
-            self._refused(sending, error)
+            with self._places:
+                if run.is_stopped(message_id):
+                    return
+                self.cache.use(run_id, instruction.body)
+                outcome = executor.execute(
+                    job, lambda: self.spool.state(run_id), lambda: run.is_stopped(message_id)
+                )
+        except LinkError as error:
+            log(logging.WARNING, "Message %s is given back: %s", message_id, error)
+            self._lanes.tell(lambda agent: agent.let_go(message_id))
             return
-        with self._changed:
-            news = self._agent.answered(sending, answer, time.monotonic())
-            if not self._stopping:
-                self._begin(news)
-            self._changed.notify()
-        self._clear_away(news)
+        except HomeError as error:
+            log(logging.ERROR, "%s", error)
+            outcome = failed(metadata, ErrorCode.UNKNOWN, str(error))
+        if outcome is not None and not run.is_stopped(message_id):
+            self._reply(instruction.work, metadata, outcome, lag)
 
-    def _begin(self, news: News) -> None:
-        for instruction in news.begin:
-            run = self._runs.get(instruction.run_id)
-            if run is None:
-                run = self._runs[instruction.run_id] = NodeRun(instruction.run_id, self)
-            run.begin(instruction)
-
-    def _clear_away(self, news: News) -> None:
-        """Deal with what is wanted no more."""
-        for message_id in news.settled:
-            self.spool.settle(message_id)
-        for message_id in news.stop:
-            for run in list(self._runs.values()):
-                run.stop(message_id)
-        for run_id in news.ended_runs:
-            with self._changed:
-                ended = self._runs.pop(run_id, None)
-            if ended is not None:
-                ended.end()
-            self.spool.drop_run(run_id)
-            self.cache.drop_run(run_id)
-        for message_id in news.unsettled:
-            self._send_again(message_id)
-
-    def _refused(self, sending: Sending, error: RefusedError) -> None:
-        if error.code in _FINAL:
-            raise error
-        log(logging.WARNING, "The SuperLink refused an exchange: %s", error)
-        with self._changed:
-            self._agent.failed(sending, time.monotonic(), 1.0)
-            if error.code in _STRANGER:
-                self._agent.unknown()
-            self._changed.notify()
-        for reply in sending.exchange.done:  # perhaps the hub lost their objects
-            self._send_again(reply.message_id)
-
-    def _failed(self, sending: Sending | None, error: UnreachableError) -> None:
-        """Try again later, if there is a later."""
-        with self._changed:
-            now = time.monotonic()
-            first = self._agent.failing_for(now) == 0.0
-            self._agent.failed(sending, now, random.random())  # noqa: S311  (spreads nodes out)
-            failures, since = self._agent.failures, self._agent.failing_for(now)
-            self._changed.notify()
-        if first and not self._stopping:
-            log(logging.WARNING, "%s Trying again …", error)
-        retries = self._settings.max_retries
-        if since >= self._settings.max_wait or (retries is not None and failures > retries):
-            raise error
+    def _reply(self, work: Work, asked: Metadata, outcome: Outcome, lag: float) -> None:
+        """Spool a reply, and send it."""
+        stamp_reply(outcome.metadata, asked, lag)
+        meta = _encode(encode_metadata(outcome.metadata))
+        reply = Reply(
+            work.message_id, work.run_id, meta, outcome.body, outcome.fault, outcome.seconds
+        )
+        try:
+            self.spool.put(reply, outcome.state, changed=outcome.changed)
+        except HomeError as error:  # nothing can be kept; the hub is told so at least
+            log(logging.ERROR, "%s", error)
+            fault = Fault(ErrorCode.UNKNOWN, str(error))
+            reply = msgspec.structs.replace(reply, body=None, error=fault)
+        if objects_of(reply.body):
+            self._lanes.tell(lambda agent: agent.spool(reply.message_id))
+            self._uploads.put(reply)
+        else:
+            self._lanes.tell(lambda agent: agent.finish(reply))
 
     # -- replies
 
-    def _finish(self, reply: Reply) -> None:
-        with self._changed:
-            self._agent.finish(reply)
-            self._changed.notify()
+    def _upload_again(self, replies: list[Reply]) -> None:
+        for reply in replies:
+            self._upload_one_again(reply.message_id)
 
-    def _send_again(self, message_id: str) -> None:
-        with self._changed:
-            reply = self._agent.hold_back(message_id)
-        if reply is not None:
-            self._uploads.put(reply)
+    def _upload_one_again(self, message_id: str) -> None:
+        found: list[Reply | None] = []
+        self._lanes.tell(lambda agent: found.append(agent.hold_back(message_id)))
+        if found[0] is not None:
+            self._uploads.put(found[0])
 
     def _upload_all(self) -> None:
         """Bring the large parts of replies to the hub, then let the replies go."""
-        while (reply := self._uploads.get()) is not None:
-            try:
-                for object_id in objects_of(reply.body):
-                    if self.spool.reply(reply.message_id) is not None:
-                        self._link.upload(object_id, self.spool.objects / object_id)
-            except FileNotFoundError:
-                pass  # settled meanwhile
-            except RefusedError as error:
-                log(logging.WARNING, "An object was refused: %s", error)
-            self._finish(reply)
+        try:
+            while (reply := self._uploads.get()) is not None:
+                self._upload(reply)
+        except LinkError as error:
+            if not self._over.is_set():
+                self.fail(error)
+        except BaseException as error:
+            self.fail(error)
+
+    def _upload(self, reply: Reply) -> None:
+        try:
+            for object_id in objects_of(reply.body):
+                if self.spool.reply(reply.message_id) is not None:
+                    self._link.upload(object_id, self.spool.objects / object_id)
+        except FileNotFoundError:
+            pass  # settled meanwhile
+        except RefusedError as error:
+            log(logging.WARNING, "An object was refused: %s", error)
+        self._lanes.tell(lambda agent: agent.finish(reply))
 
     def _restore(self) -> None:
         """Go on with what an earlier process of this node has left."""
@@ -338,32 +337,51 @@ class Node:
     # -- the end
 
     def _say_goodbye(self) -> None:
-        with self._changed:
-            self._stopping = True
+        last = self._lanes.stop()
+        with self._runs_lock:
             runs = list(self._runs.values())
             self._runs.clear()
-            self._changed.notify_all()
         self._uploads.put(None)
         for run in runs:
             run.end()
-        if not isinstance(self._fault, LinkError):
+        if last is not None and not isinstance(self._fault, LinkError):
             with contextlib.suppress(LinkError):
-                self._leave()
+                if last.exchange.done:
+                    answer = self._link.call(fleet.EXCHANGE, last.exchange, patience=_GOODBYE)
+                    for message_id in self._lanes.answered(last, answer).settled:
+                        self.spool.settle(message_id)
+                self._link.call(fleet.LEAVE, Leave(last.exchange.epoch), patience=_GOODBYE)
         for run in runs:
             run.join(_GOODBYE)
 
-    def _leave(self) -> None:
-        with self._changed:
-            sending = self._agent.next_exchange(time.monotonic(), leaving=True)
-        if sending is None:
-            return
-        if sending.exchange.done:
-            answer = self._link.call(fleet.EXCHANGE, sending.exchange, patience=_GOODBYE)
-            with self._changed:
-                news = self._agent.answered(sending, answer, time.monotonic())
-            for message_id in news.settled:
-                self.spool.settle(message_id)
-        self._link.call(fleet.LEAVE, Leave(sending.exchange.epoch), patience=_GOODBYE)
+
+def asked_for(work: Work, node_id: int) -> tuple[Metadata, float]:
+    """Return a message's metadata in the time of this node's clock.
+
+    Returns
+    -------
+    Metadata
+        As the app sees them.
+    float
+        Seconds by which the clock of whoever made the message is ahead of ours.
+    """
+    metadata = decode_metadata(_decode(work.meta))
+    now = clock.unix_now()
+    lag = metadata.created_at - (now - work.age)
+    metadata.created_at = now - work.age
+    metadata.delivered_at = clock.iso(now)
+    metadata.dst_node_id = node_id
+    metadata.stamp(run_id=work.run_id, src_node_id=_SUPERLINK_NODE_ID, message_id=work.message_id)
+    return metadata, lag
 
 
-__all__ = ["RENEW_SECONDS", "Node", "NodeSettings"]
+def stamp_reply(metadata: Metadata, asked: Metadata, lag: float) -> None:
+    """Write into a reply's metadata what only its node knows, in the time of the asker's clock."""
+    metadata.stamp(
+        run_id=asked.run_id,
+        src_node_id=asked.dst_node_id,
+        message_id=str(uuid.uuid5(uuid.NAMESPACE_OID, asked.message_id)),
+        reply_to_message_id=asked.message_id,
+    )
+    metadata.dst_node_id = _SUPERLINK_NODE_ID
+    metadata.created_at += lag

@@ -15,6 +15,7 @@ from flwr.errors import LinkError, RefusedError
 from flwr.log import log
 from flwr.supernode.health import health_endpoint
 from flwr.supernode.identity import Identity, free_identity, identity_of
+from flwr.supernode.lanes import Patience
 from flwr.supernode.loop import Node, NodeSettings
 from flwr.transport.address import Address
 from flwr.transport.call import Refusal
@@ -38,10 +39,8 @@ class Settings:
         Who the node is, and what it must not lose; by default a free slot of ``FLWR_HOME``.
     concurrent : int
         How many messages are handled at once, each of another run.
-    max_wait : float
-        Seconds for which a hub that does not answer is tried again.
-    max_retries : int or None
-        How often; None: only the time counts.
+    patience : Patience
+        How long a hub that does not answer is tried again.
     health : Address or None
         Where to answer ``GET /health``.
     """
@@ -51,8 +50,7 @@ class Settings:
     node_config: UserConfig = field(default_factory=dict)
     state_dir: Path | None = None
     concurrent: int = 1
-    max_wait: float = 600.0
-    max_retries: int | None = None
+    patience: Patience = field(default_factory=Patience)
     health: Address | None = None
 
 
@@ -71,7 +69,12 @@ def run_supernode(settings: Settings) -> signal.Signals:
         If the node cannot start, or cannot go on.
     """
     with _identity(settings) as identity, contextlib.ExitStack() as stack:
-        link = Link(str(settings.superlink), tls=settings.tls, token=identity.secret)
+        link = Link(
+            settings.superlink,
+            tls=settings.tls,
+            token=identity.secret,
+            patience=settings.patience.seconds,
+        )
         node = Node(_node_settings(settings), identity, link)
         if settings.health is not None:
             stack.enter_context(health_endpoint(settings.health))
@@ -106,8 +109,7 @@ def _node_settings(settings: Settings) -> NodeSettings:
         name=socket.gethostname(),
         node_config=settings.node_config,
         concurrent=settings.concurrent,
-        max_wait=settings.max_wait,
-        max_retries=settings.max_retries,
+        patience=settings.patience,
     )
 
 

@@ -1,25 +1,197 @@
 """A run's ClientApp in a warm worker process, which handles one message after the other."""
 
 import contextlib
+import hashlib
+import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from flwr.app import Error, Message
+import msgspec
+
+from flwr.app import Error, Message, Metadata
+from flwr.app.error import ErrorCode
 from flwr.config import AppConfig
-from flwr.errors import EngineError
+from flwr.errors import (
+    AppLoadError,
+    ConfigError,
+    EngineError,
+    FabError,
+    ParcelError,
+    RefusedError,
+)
+from flwr.log import log
+from flwr.runtime import bodies
 from flwr.runtime.codec import StoredState
+from flwr.runtime.handler import as_text
 from flwr.runtime.launch import ZygoteHandle
 from flwr.runtime.pool import WorkerPool
 from flwr.runtime.tasks import Task
-from flwr.transport.parts import RunSheet
+from flwr.transport.call import Refusal
+from flwr.transport.clientio import Job
+from flwr.transport.parts import Body, Fault, RunSheet
+from flwr.wire.content import seal_content
+from flwr.wire.records import decode_metadata
+
+_MOST_ATTEMPTS = 3  # at a message, with new workers
+_GONE = (Refusal.RUN_ENDED, Refusal.UNKNOWN_RUN)  # nobody waits for a reply
+_decode = msgspec.msgpack.Decoder().decode
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a message.
+
+    Attributes
+    ----------
+    metadata : Metadata
+        Of the reply, as the app left them.
+    body : Body, optional
+        Its content; large parts are kept.
+    fault : Fault, optional
+        What it says instead.
+    state : StoredState, optional
+        The context's state afterwards.
+    changed : bool
+        Whether that is another than before.
+    seconds : float
+        That the app worked.
+    """
+
+    metadata: Metadata
+    body: Body | None = None
+    fault: Fault | None = None
+    state: StoredState | None = None
+    changed: bool = False
+    seconds: float = 0.0
+
+
+class Executor(Protocol):
+    """What handles a run's messages: a worker of this process, or of another one."""
+
+    def execute(
+        self, job: Job, state: Callable[[], StoredState | None], stopped: Callable[[], bool]
+    ) -> Outcome | None:
+        """Handle a message; ``None`` if it was stopped.
+
+        Parameters
+        ----------
+        job : Job
+            The message.
+        state : callable
+            Returns the context's state; only asked if it is not at hand.
+        stopped : callable
+            Whether nobody waits for the outcome.
+        """
+
+    def interrupt(self) -> None:
+        """End what is being done, at once; called from another thread."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class LocalExecutor:
+    """Handles a run's messages in a worker process of our own, started when it is needed.
+
+    Parameters
+    ----------
+    sheet : callable
+        Returns the run's description.
+    app : callable
+        Returns the run's app.
+    fetch, keep : callable
+        Get and keep the large parts of contents.
+    threads : int
+        That numerical libraries in the worker may use.
+    """
+
+    def __init__(
+        self,
+        sheet: Callable[[], RunSheet],
+        app: Callable[[RunSheet], AppConfig],
+        fetch: bodies.Fetch,
+        keep: bodies.Keep,
+        threads: int,
+    ) -> None:
+        self._ask_sheet = sheet
+        self._ask_app = app
+        self._fetch = fetch
+        self._keep = keep
+        self._threads = threads
+        self._sheet: RunSheet | None = None
+        self._worker: AppWorker | None = None
+
+    def execute(
+        self, job: Job, state: Callable[[], StoredState | None], stopped: Callable[[], bool]
+    ) -> Outcome | None:
+        """Handle a message; ``None`` if it was stopped."""
+        metadata = decode_metadata(_decode(job.meta))
+        try:
+            message = Message(metadata=metadata, content=bodies.unpack(job.body, self._fetch))
+        except (ParcelError, RefusedError) as error:
+            if isinstance(error, RefusedError) and error.code in _GONE:
+                raise
+            reason = f"The message cannot be read: {error}"
+            return failed(metadata, ErrorCode.MESSAGE_UNAVAILABLE, reason)
+        for attempt in range(_MOST_ATTEMPTS):
+            try:
+                worker = self._ready_worker(job.node_id, state)
+                if stopped():
+                    return None
+                handled = worker.handle(message, job.node_config, job.seed)
+                return None if stopped() else self._sealed(message, handled)
+            except (AppLoadError, ConfigError, FabError) as error:
+                self.close()
+                return failed(metadata, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, str(error))
+            except EngineError as error:
+                self.close()
+                if stopped():
+                    return None
+                if attempt == _MOST_ATTEMPTS - 1:
+                    return failed(metadata, ErrorCode.CLIENT_APP_CRASHED, str(error))
+                log(logging.WARNING, "Message %s begins anew: %s", job.message_id, error)
+        raise AssertionError("unreachable")
+
+    def interrupt(self) -> None:
+        """End the worker's process, whatever it does; called from another thread."""
+        worker = self._worker
+        if worker is not None:  # in a thread: nobody waits for a process to end
+            threading.Thread(target=worker.close, name="close worker", daemon=True).start()
+
+    def close(self) -> None:
+        """End the worker's process."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+    def _ready_worker(self, node_id: int, state: Callable[[], StoredState | None]) -> "AppWorker":
+        if self._worker is None or self._worker.closed:
+            if self._sheet is None:
+                self._sheet = self._ask_sheet()
+            worker = AppWorker(self._sheet, self._ask_app(self._sheet), self._threads)
+            worker.put_state(node_id, state())
+            self._worker = worker
+        return self._worker
+
+    def _sealed(self, message: Message, handled: "Handled") -> Outcome:
+        reply = handled.reply
+        if isinstance(reply, Error):
+            reply = Message(reply, reply_to=message)
+        fault: Fault | None = None
+        body: Body | None = None
+        if reply.has_error():
+            fault = Fault(reply.error.code, as_text(reply.error.reason))
+        else:
+            body = bodies.pack(seal_content(reply.content), self._keep)
+        return Outcome(reply.metadata, body, fault, handled.state, handled.changed, handled.seconds)
 
 
 @dataclass(frozen=True)
 class Handled:
-    """What became of a message.
+    """What a worker did with a message.
 
     Attributes
     ----------
@@ -101,6 +273,18 @@ class AppWorker:
                 self.closed = True
                 with contextlib.suppress(OSError):
                     self._pool.close()
+
+
+def failed(metadata: Metadata, code: int, reason: str) -> Outcome:
+    """Return the outcome of a message that no app has handled."""
+    asked = Message(metadata=metadata, error=Error(code))
+    answer = Message(Error(code, reason), reply_to=asked)
+    return Outcome(answer.metadata, fault=Fault(code, as_text(reason)))
+
+
+def seed_of(message_id: str) -> int:
+    """Return the seed for a message: the same whenever it is handled."""
+    return int.from_bytes(hashlib.sha256(message_id.encode()).digest()[:8], "big")
 
 
 def threads_for(concurrent: int) -> int:
