@@ -12,7 +12,12 @@
     │   ├── DatabaseDamagedError 1   not a database, or a damaged one
     │   ├── DatabaseNewerError   1   written by a newer version
     │   ├── RunNotFoundError     1   no run has that id
-    │   └── RunStateError        1   the run is past the state in which that can happen
+    │   ├── RunStateError        1   the run is past the state in which that can happen
+    │   ├── NodeNotFoundError    1   no node has that id
+    │   ├── SupersededError      1   a newer process of the same node or run took over
+    │   ├── ObjectNotFoundError  1   no object has that id, or not for whoever asks
+    │   ├── WrongHashError       1   the bytes are not those that an object's id names
+    │   └── DiskFullError        1   no room for more
     ├── ParcelError              1   bytes that are no parcel, or a damaged one
     ├── EngineError              1   the simulation engine cannot go on
     │   └── NotEnoughNodesError  1   a strategy asks for more nodes than the federation has
@@ -89,6 +94,26 @@ class RunNotFoundError(StoreError):
 
 class RunStateError(StoreError):
     """What is asked of a run cannot happen in its state, as stopping one that has finished."""
+
+
+class NodeNotFoundError(StoreError):
+    """No node has the given id."""
+
+
+class SupersededError(StoreError):
+    """A newer process of the same node or run has taken the place of the one that asks."""
+
+
+class ObjectNotFoundError(StoreError):
+    """No object has the given id, or none that whoever asks may know of."""
+
+
+class WrongHashError(StoreError):
+    """Bytes that are not those which an object's id names."""
+
+
+class DiskFullError(StoreError):
+    """There is no room for more. Nothing that was acknowledged is lost."""
 
 
 class ParcelError(FlwrError, ValueError):
