@@ -119,11 +119,11 @@ def _submit(link: "Link", request: RemoteRun, fab: "Fab") -> Run:
 
 def _tell_left_out(fab: "Fab") -> None:
     """Say which files the SuperLink and its nodes will not have: apps miss them at run time."""
-    if not fab.left_out:
-        return
-    named = ", ".join(f"{each.path} ({each.why})" for each in fab.left_out[:_MOST_NAMES])
-    more = len(fab.left_out) - _MOST_NAMES
-    sys.stderr.write(f"Not sent: {named}{f', and {more} more' if more > 0 else ''}\n")
+    missed = [each for each in fab.left_out if not each.path.startswith(".")]
+    if missed:
+        named = ", ".join(f"{each.path} ({each.why})" for each in missed[:_MOST_NAMES])
+        more = f", and {len(missed) - _MOST_NAMES} more" if len(missed) > _MOST_NAMES else ""
+        sys.stderr.write(f"Not sent with the app: {named}{more}\n")
 
 
 def _in_federation(run: Run) -> str:

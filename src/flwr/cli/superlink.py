@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flwr.config import Place
-from flwr.errors import ConfigError, LinkError
+from flwr.errors import LinkError
 from flwr.transport.control import EVENTS, LOG, EventPart, Follow, LogPart, Run
 from flwr.transport.fleet import RENEW_SECONDS
 
@@ -27,22 +27,16 @@ def connected(place: Place) -> "Iterator[Link]":
     ------
     LinkError
         What goes wrong with the link in the body; it names the connection.
-    ConfigError
-        If address and ``insecure`` contradict each other.
+    SettingsError
+        If the root certificates cannot be used.
     """
     from flwr.transport.address import parse
     from flwr.transport.client import Link
     from flwr.transport.tls import ClientTls
 
     address = parse(place.address or "", CONTROL_PORT)
-    if address.secure is not None and address.secure == place.insecure:
-        raise ConfigError(
-            f"The connection '{place.name}' has the address {place.address} and insecure = "
-            f"{str(place.insecure).lower()}: these contradict each other",
-            hint="Write host:port, and insecure = true for a SuperLink without TLS.",
-        )
     tls = None if place.insecure else ClientTls(place.root_certificates)
-    link = Link(str(address), tls=tls, patience=PATIENCE)
+    link = Link(address, tls=tls, patience=PATIENCE)
     try:
         yield link
     except LinkError as error:
