@@ -120,7 +120,8 @@ class FedXgbBagging(FedAvg):
     random forests (``num_parallel_tree``).
 
     The model travels as the bytes of ``Booster.save_raw("json")`` in a uint8 array, the only one of
-    its ArrayRecord; ``ArrayRecord([np.array([], np.uint8)])`` stands for "no trees yet".
+    its ArrayRecord; ``ArrayRecord([np.array([], np.uint8)])`` stands for "no trees yet". The binary
+    format that ``save_raw()`` gives (UBJSON) is read, too; the next model is JSON all the same.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ class FedXgbBagging(FedAvg):
     Attributes
     ----------
     current_bst : bytes or None
-        The global model: that of the last `configure_train`, then what was made of it.
+        The global model as JSON: that of the last `configure_train`, then what was made of it.
 
     Notes
     -----
@@ -167,8 +168,9 @@ class FedXgbBagging(FedAvg):
         AggregationError
             If it is no model of XGBoost to which trees can be added.
         """
-        self._array_name, self.current_bst = only_array(arrays, "the global ArrayRecord")
-        self._global_model(self.current_bst)
+        self._array_name, text = only_array(arrays, "the global ArrayRecord")
+        model = self._global_model(text)
+        self.current_bst = b"" if model is None else model.text
         return super().configure_train(server_round, arrays, config, grid)
 
     @reads_once

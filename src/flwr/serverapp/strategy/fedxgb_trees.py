@@ -1,13 +1,16 @@
 """A model of XGBoost: its trees, and what must agree before the trees of two models add up.
 
-A model is read from what ``Booster.save_raw("json")`` gives. Only its outline is decoded; what
-lies inside the trees stays the text that it was, so it comes out as it went in.
+A model is read from what ``Booster.save_raw("json")`` gives, or the binary ``save_raw()``, which is
+turned into that first. Only its outline is decoded; what lies inside the trees stays the text that
+it was, so it comes out as it went in.
 """
 
 from collections.abc import Callable
 from typing import Any, Self
 
 import msgspec
+
+from flwr.serverapp.strategy.fedxgb_ubjson import as_json, is_ubjson
 
 Fields = dict[str, Any]  # of a JSON object; what is not looked into is msgspec.Raw
 
@@ -25,7 +28,7 @@ class TreeModel:
     Parameters
     ----------
     text : bytes
-        The model as JSON.
+        The model as JSON or UBJSON.
 
     Attributes
     ----------
@@ -39,8 +42,11 @@ class TreeModel:
     """
 
     def __init__(self, text: bytes) -> None:
-        if text[:2] == b"{L":
-            raise ValueError("it is UBJSON; models must be sent as save_raw('json') gives them")
+        if is_ubjson(text):
+            try:
+                text = as_json(text)
+            except ValueError as error:
+                raise ValueError(f"it is not an XGBoost model in UBJSON: {error}") from error
         try:
             self._read(text)
         except KeyError as error:
@@ -140,7 +146,7 @@ class TreeModel:
 
     @property
     def text(self) -> bytes:
-        """The model as JSON; as it was given, byte for byte, if nothing was added."""
+        """The model as JSON; if it was given so and nothing was added, the same bytes."""
         if self._text is None:
             self._counts["num_trees"] = str(len(self._trees))
             self._model["trees"] = self._trees

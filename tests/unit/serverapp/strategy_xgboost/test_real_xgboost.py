@@ -144,12 +144,44 @@ def test_a_booster_of_another_kind_is_refused() -> None:
             merged([xgb.train(settings, data, 1)])
 
 
-def test_the_default_format_of_xgboost_is_refused_with_advice() -> None:
-    client = xgb.train(parameters(2), clients_data(2)[0], 1)
-    strategy = FedXgbBagging()
-    strategy.configure_train(1, as_arrays(None), ConfigRecord(), FakeGrid({1, 2}))
-    with pytest.raises(AggregationError, match=r"UBJSON.*save_raw\('json'\)"):
-        strategy.aggregate_train(1, replies(content(as_arrays(bytes(client.save_raw())))))
+@pytest.mark.parametrize(("classes", "parallel"), LAYOUTS)
+def test_the_binary_format_gives_the_same_model_as_json(classes: int, parallel: int) -> None:
+    settings = parameters(classes, parallel, max_depth=4)
+    clients = [xgb.train(settings, matrix, 2) for matrix in clients_data(classes)]
+    for client in clients:
+        client.feature_names = ["größe", "b", "c", "d"]
+        client.set_attr(own='a "note"')
+    binary = [bytes(client.save_raw()) for client in clients]
+    assert not {data[:2] for data in binary} - {b"{L"}
+    models = []
+    for first, *others in (binary, [raw(client) for client in clients]):
+        strategy = FedXgbBagging()
+        strategy.configure_train(1, as_arrays(first), ConfigRecord(), FakeGrid({1, 2}))
+        answers = [content(as_arrays(other)) for other in others]
+        arrays, _ = strategy.aggregate_train(1, replies(*answers))
+        assert arrays is not None
+        models.append(raw(load(as_text(arrays))))
+    assert models[0] == models[1]
+
+
+def test_damaged_binary_models_are_refused_and_crash_nothing() -> None:
+    """XGBoost's own reader does not survive some of them."""
+    data = bytes(xgb.train(parameters(3), clients_data(3)[0], 1).save_raw())
+    generator = np.random.default_rng(1)
+    reasons = []
+    for length in generator.integers(2, len(data), 50):
+        damaged = np.frombuffer(data, np.uint8).copy()
+        places = generator.integers(2, len(data), 3)
+        damaged[places] = generator.integers(0, 256, 3)
+        for model in (data[:length], damaged.tobytes()):
+            strategy = FedXgbBagging()
+            strategy.configure_train(1, as_arrays(None), ConfigRecord(), FakeGrid({1, 2}))
+            try:
+                strategy.aggregate_train(1, replies(content(as_arrays(model))))
+            except AggregationError as error:
+                reasons.append(str(error))
+    assert len(reasons) >= 50  # all that are cut, and those in which a byte changed that counts
+    assert all("'arrays' of node 1 cannot be used" in reason for reason in reasons)
 
 
 # --- whole runs ------------------------------------------------------------------------------
@@ -166,7 +198,9 @@ def partitions(loader: Any) -> tuple[list[xgb.DMatrix], xgb.DMatrix]:
     )
 
 
-def boosting_app(parts: list[xgb.DMatrix], settings: dict[str, Any], *, whole: bool) -> ClientApp:
+def boosting_app(
+    parts: list[xgb.DMatrix], settings: dict[str, Any], *, whole: bool, binary: bool
+) -> ClientApp:
     """Nodes that boost the model by one round and send back all of it, or the new round."""
     app = ClientApp()
 
@@ -179,7 +213,9 @@ def boosting_app(parts: list[xgb.DMatrix], settings: dict[str, Any], *, whole: b
         if not whole:
             count = booster.num_boosted_rounds()
             booster = booster[count - 1 : count]
-        arrays = ArrayRecord([np.frombuffer(booster.save_raw("json"), np.uint8)])
+        arrays = ArrayRecord(
+            [np.frombuffer(booster.save_raw("ubj" if binary else "json"), np.uint8)]
+        )
         metrics = MetricRecord({"num-examples": data.num_row()})
         return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
@@ -194,11 +230,13 @@ def accuracy(model: ArrayRecord, data: xgb.DMatrix) -> float:
 
 @pytest.mark.parametrize(("loader", "classes"), [(load_breast_cancer, 2), (load_wine, 3)])
 @pytest.mark.parametrize("bagging", [True, False], ids=["bagging", "cyclic"])
-def test_a_real_data_set_is_learned(loader: Any, classes: int, bagging: bool) -> None:
+@pytest.mark.parametrize("binary", [True, False], ids=["ubj", "json"])
+def test_a_real_data_set_is_learned(loader: Any, classes: int, bagging: bool, binary: bool) -> None:
     parts, held_out = partitions(loader)
     settings = parameters(classes, eta=0.3 / NODES if bagging else 0.3)
     strategy: Any = FedXgbBagging if bagging else FedXgbCyclic
-    with federation(boosting_app(parts, settings, whole=not bagging), NODES) as grid:
+    app = boosting_app(parts, settings, whole=not bagging, binary=binary)
+    with federation(app, NODES) as grid:
         result = strategy(fraction_evaluate=0.0).start(grid, as_arrays(None), num_rounds=12)
     model = load(as_text(result.arrays))
     assert model.num_boosted_rounds() == (12 * NODES if bagging else 12)
