@@ -16,12 +16,15 @@ class NeighboringRelation(StrEnum):
 
 
 class SamplingMethod(StrEnum):
-    """How a round's clients are drawn from the population."""
+    """How a round's clients are drawn from the population.
+
+    Strategies draw from the nodes that are connected: their wrappers take ``NO_AMPLIFICATION``.
+    """
 
     POISSON = "poisson"
     """Each client by its own coin."""
     WITHOUT_REPLACEMENT = "without-replacement"
-    """A fixed number of them, as the strategies here do."""
+    """A fixed number of them, each set of that size as likely as any other."""
     NO_AMPLIFICATION = "no-amplification"
     """Anyhow: nothing is gained from who is left out. Right if the same clients come each time."""
 

@@ -29,7 +29,8 @@ class RdpAccountant(Ledger):
     Parameters
     ----------
     config : PrivacyConfig
-        What is accounted for; all sampling methods.
+        What is accounted for; all sampling methods. The wrappers of strategies take
+        ``NO_AMPLIFICATION`` only; the others are for rounds of one's own.
     orders : Sequence[float], optional
         The Renyi orders to choose from, finite and above 1; by default 156 from 1.1 to 1024.
 
