@@ -22,7 +22,7 @@ NOT_THERE_YET: dict[str, set[str]] = {
     "flwr": {"client", "common", "server"},
     "flwr.simulation": {"SimulationIoConnection", "run_simulation_process", "start_simulation"},
 }
-MODULES_NOT_THERE_YET = ["flwr.client", "flwr.common", "flwr.compat", "flwr.server"]
+MODULES_NOT_THERE_YET = ["flwr.client", "flwr.common", "flwr.server"]
 
 ONLY_IN_1_18 = [("flwr.app", "MessageType", "SYSTEM", "system")]
 
@@ -30,7 +30,7 @@ ONLY_IN_1_18 = [("flwr.app", "MessageType", "SYSTEM", "system")]
 # Names of ours in modules of upstream's.
 BEYOND = {
     "flwr.clientapp.mod": {"make_ffn"},
-    "flwr.serverapp": {"GaussianAccountant", "artifacts_dir"},
+    "flwr.serverapp": {"GaussianAccountant", "artifacts_dir", "checkpoint"},
 }
 
 THERE = [
