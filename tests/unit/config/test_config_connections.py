@@ -12,6 +12,7 @@ from flwr.config import (
     choose_place,
     home,
     read_connections,
+    read_federations,
     state_dir,
 )
 from flwr.errors import ConfigError, HomeError
@@ -157,6 +158,48 @@ def test_a_name_is_a_connection_before_it_is_a_federation(write: Callable[[str],
     assert choose_place("hub", federations, connections).address == "hub.example:9093"
     assert choose_place("sim", federations, connections).options.num_supernodes == 3
     assert choose_place("local", federations, connections).address is None
+
+
+def test_a_place_says_how_its_superlink_is_reached(write: Callable[[str], Path]) -> None:
+    write(CONNECTIONS + "[superlink.safe]\naddress = 'h:1'\nroot-certificates = '/ca.crt'\n")
+    ca = Path("/app/ca.crt")
+    lab = Federation("lab", address="lab.example:9093", root_certificates=ca)
+    connections = read_connections()
+    hub = choose_place("hub", app(None), connections)
+    assert (hub.insecure, hub.root_certificates, hub.of_app) == (True, None, False)
+    safe = choose_place("safe", app(None), connections)
+    assert (safe.insecure, safe.root_certificates) == (False, Path("/ca.crt"))
+    place = choose_place("lab", app(None, lab=lab), connections)
+    assert (place.address, place.insecure, place.of_app) == ("lab.example:9093", False, True)
+    assert place.root_certificates == ca
+
+
+PROJECT = """
+[project]
+name = 3
+
+[tool.flwr.federations]
+default = "lab"
+
+[tool.flwr.federations.lab]
+address = "lab.example:9093"
+root-certificates = "certificates/ca.crt"
+"""
+
+
+def test_federations_are_read_without_the_rest_of_the_app(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    found = read_federations(tmp_path)
+    assert found.default_federation == "lab"
+    ca = tmp_path / "certificates" / "ca.crt"
+    assert found.federations["lab"].root_certificates == ca
+    assert read_federations(tmp_path / "elsewhere").federations == {}
+
+
+def test_certificates_for_an_insecure_federation_are_a_contradiction(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"{PROJECT}insecure = true\n")
+    with pytest.raises(ConfigError, match="root-certificates: cannot be used together"):
+        read_federations(tmp_path)
 
 
 def test_an_unknown_name_is_told_with_the_nearest(write: Callable[[str], Path]) -> None:
