@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedIOBase
 
 from flwr.errors import LinkError, RefusedError, TlsError
 from flwr.transport.address import Address
@@ -28,6 +29,35 @@ _PLAIN = (
     "RECORD_LAYER_FAILURE",
     "UNEXPECTED_MESSAGE",
 )
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer whose head must be whole: the library takes one that was cut for a short one."""
+
+    def begin(self) -> None:
+        """Read the head."""
+        stream = self.fp
+        head = _Head(stream)
+        self.fp = head  # type: ignore[assignment]  # it reads lines only
+        try:
+            super().begin()
+        finally:
+            self.fp = stream
+        if head.last.rstrip(b"\r\n"):
+            raise http.client.RemoteDisconnected("the head of the answer was cut")
+
+
+class _Head:
+    """Gives the lines of a head, and knows whether the last one was the empty one behind it."""
+
+    def __init__(self, stream: BufferedIOBase) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        line = self._stream.readline(limit)
+        self.last = line or b"cut"
+        return line
 
 
 class Lines:
@@ -144,6 +174,7 @@ class Lines:
             line = http.client.HTTPSConnection(
                 host, port, timeout=CONNECT_SECONDS, context=self._context
             )
+        line.response_class = _Answer
         try:
             line.connect()
         except (OSError, UnicodeError) as error:

@@ -97,6 +97,7 @@ def download(ask: Ask, outage: Outage, object_id: str, into: memoryview) -> None
 def _probe(ask: Ask, path: str) -> int | None:
     """How many bytes of an object are there; None: all."""
     with ask("HEAD", path, {}, ()) as response:
+        response.read()  # of nothing, but it frees the connection for the next request
         return None if response.status == 200 else _offset(response)
 
 
@@ -116,6 +117,7 @@ def _put(
         response = stack.enter_context(
             ask("PUT", f"{path}?offset={offset}&size={size}", headers, pieces)
         )
+        response.read()
         return _offset(response) if response.status == 202 else None
 
 
