@@ -317,7 +317,7 @@ class LinkGrid(Grid):
     ) -> Iterator[Message]:
         ahead: dict[int, Future[Message]] = {}
         try:
-            for index, message_id in enumerate(pushed.ids):
+            for index in range(len(pushed.ids)):
                 self._fetch_ahead(pushed, index, ahead)
                 if not self._wait(pushed, index, deadline, pieces):
                     continue
