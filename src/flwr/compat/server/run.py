@@ -53,6 +53,7 @@ def start_grid(
     config: ServerConfig | None = None,
     strategy: Strategy | None = None,
     client_manager: ClientManager | None = None,
+    as_what: str = "Flower ServerApp",
 ) -> History:
     """Run the legacy loop on the nodes of a grid.
 
@@ -68,6 +69,8 @@ def start_grid(
         By default `FedAvg`.
     client_manager : ClientManager, optional
         Nodes are registered with it as they come and go. By default one that asks the grid.
+    as_what : str, default "Flower ServerApp"
+        What the first line of the log calls it.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def start_grid(
     if server is None and client_manager is None:
         client_manager = GridClientManager(grid)
     server, config = init_defaults(server, config, strategy, client_manager)
-    log(INFO, "Starting Flower ServerApp, config: %s", config)
+    log(INFO, "Starting %s, config: %s", as_what, config)
     log(INFO, "")
     server.teller = GridTeller(grid)
     manager = server.client_manager()

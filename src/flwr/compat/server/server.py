@@ -94,9 +94,8 @@ class Server:
         done = teller.resume(self, history)
         if done is None:
             log(INFO, "[INIT]")
-            self.parameters = self._get_initial_parameters(server_round=0, timeout=timeout)
-            log(INFO, "Starting evaluation of initial global parameters")
-            self._evaluate_initial(history)
+            self.initialize(timeout)
+            self.evaluate_initial(history)
             teller.save(self, history, 0)
 
         started = time.monotonic()
@@ -104,14 +103,21 @@ class Server:
             log(INFO, "")
             log(INFO, "[ROUND %s]", server_round)
             teller.round_started(server_round, num_rounds)
-            self._train(server_round, timeout, history)
-            self._evaluate_on_server(server_round, history, started)
-            self._evaluate_on_clients(server_round, timeout, history)
+            self.train(server_round, timeout, history)
+            self.evaluate_on_server(server_round, history, started)
+            self.evaluate_on_clients(server_round, timeout, history)
             teller.round_finished(server_round, num_rounds)
             teller.save(self, history, server_round)
         return history, time.monotonic() - started
 
-    def _evaluate_initial(self, history: History) -> None:
+    def initialize(self, timeout: float | None = None) -> Parameters:
+        """Get the initial model; it is the current one from now on."""
+        self.parameters = self._get_initial_parameters(server_round=0, timeout=timeout)
+        return self.parameters
+
+    def evaluate_initial(self, history: History) -> None:
+        """Evaluate the initial model on the server."""
+        log(INFO, "Starting evaluation of initial global parameters")
         result = self.strategy.evaluate(0, parameters=self.parameters)
         if result is None:
             log(INFO, "Evaluation returned no results (`None`)")
@@ -122,7 +128,8 @@ class Server:
         history.add_metrics_centralized(server_round=0, metrics=metrics)
         self.teller.server_evaluated(0, loss, metrics)
 
-    def _train(self, server_round: int, timeout: float | None, history: History) -> None:
+    def train(self, server_round: int, timeout: float | None, history: History) -> None:
+        """Train for one round; the result is the current model, its metrics join the history."""
         result = self.fit_round(server_round=server_round, timeout=timeout)
         if result is None:
             return
@@ -131,7 +138,8 @@ class Server:
             self.parameters = parameters
         history.add_metrics_distributed_fit(server_round=server_round, metrics=metrics)
 
-    def _evaluate_on_server(self, server_round: int, history: History, started: float) -> None:
+    def evaluate_on_server(self, server_round: int, history: History, started: float) -> None:
+        """Evaluate the current model on the server, as far as the strategy does so."""
         result = self.strategy.evaluate(server_round, parameters=self.parameters)
         if result is None:
             return
@@ -142,9 +150,10 @@ class Server:
         history.add_metrics_centralized(server_round=server_round, metrics=metrics)
         self.teller.server_evaluated(server_round, loss, metrics)
 
-    def _evaluate_on_clients(
+    def evaluate_on_clients(
         self, server_round: int, timeout: float | None, history: History
     ) -> None:
+        """Evaluate the current model on clients; what they measured joins the history."""
         result = self.evaluate_round(server_round=server_round, timeout=timeout)
         if result is None:
             return
