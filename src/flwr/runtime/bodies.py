@@ -17,7 +17,9 @@ Keep = Callable[[str, memoryview], None]
 Fetch = Callable[[str, memoryview], None]
 
 
-def pack(sealed: SealedContent, keep: Keep) -> Body:
+def pack(
+    sealed: SealedContent, keep: Keep, hashed: Callable[[memoryview], str] | None = None
+) -> Body:
     """Make the body of a sealed content.
 
     Parameters
@@ -27,7 +29,10 @@ def pack(sealed: SealedContent, keep: Keep) -> Body:
     keep : callable
         Called with the id and the bytes of each object, before the body may be sent
         (``Link.upload`` is one). The same object may come twice.
+    hashed : callable, optional
+        Gives the object id of bytes; by default they are hashed each time.
     """
+    hashed = hashed or hash_of
     parts = []
     room = BODY_BYTES
     for data in (memoryview(sealed.head), *sealed.frames):
@@ -35,7 +40,7 @@ def pack(sealed: SealedContent, keep: Keep) -> Body:
             parts.append(Part(data=bytes(data)))
             room -= data.nbytes
             continue
-        object_id = hash_of(data)
+        object_id = hashed(data)
         keep(object_id, data)
         parts.append(Part(object_id=object_id, nbytes=data.nbytes))
     return Body(parts)

@@ -231,12 +231,16 @@ class LinkGrid(Grid):
             scope=scope.number,
             step=scope.step,
             state=self._outbox.body_of(encode_state(saved)),
-            context=self._outbox.body_of(self._context.state),
+            context=self.context_body(),
             release=released,
         )
         self._link.call(appio.CHECKPOINT, request)
         with self._lock:
             scope.saved(request.step, released)
+
+    def context_body(self) -> Body:
+        """Upload the context's state, and return its body."""
+        return self._outbox.body_of(self._context.state)
 
     def close_scope(self) -> None:
         """Go back to the scope around."""

@@ -14,7 +14,6 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,7 +21,16 @@ import numpy as np
 from flwr.app import ArrayRecord, RecordDict, memory
 from flwr.app.layout import Layout
 from flwr.errors import ParcelError
-from flwr.wire.frames import Arrays, Bytes, cut, header_of, read_layout, written
+from flwr.wire.frames import (
+    Arrays,
+    Bytes,
+    address_of,
+    cut,
+    header_of,
+    owner_of,
+    read_layout,
+    written,
+)
 from flwr.wire.records import Encoded, decode_records, encode_records
 
 Buffer = bytes | bytearray | memoryview | Bytes
@@ -208,28 +216,12 @@ def _around(frames: list[Bytes]) -> Bytes | None:
     """Return all the frames as one, if they follow each other in one buffer."""
     if not frames:
         return None
-    owner = _owner(frames[0])
-    end = begin = _address(frames[0])
+    owner = owner_of(frames[0])
+    end = begin = address_of(frames[0])
     for frame in frames:
-        if _address(frame) != end or _owner(frame) is not owner:
+        if address_of(frame) != end or owner_of(frame) is not owner:
             return None
         end += frame.nbytes
     whole = np.frombuffer(owner, np.uint8)
-    offset = begin - _address(whole)
+    offset = begin - address_of(whole)
     return whole[offset : offset + end - begin]
-
-
-def _owner(frame: Bytes) -> Any:
-    """Return the object whose memory an array is a view on, through all views between."""
-    owner: Any = frame
-    while True:
-        if isinstance(owner, memoryview):
-            owner = owner.obj
-        elif isinstance(owner, np.ndarray) and owner.base is not None:
-            owner = owner.base
-        else:
-            return owner
-
-
-def _address(array: Bytes) -> int:
-    return int(array.__array_interface__["data"][0])

@@ -92,6 +92,24 @@ def zeros(nbytes: int) -> Bytes:
     return np.zeros(nbytes, np.uint8)
 
 
+def owner_of(data: memoryview | Bytes) -> Any:
+    """Return the object whose memory is viewed, through all views between."""
+    owner: Any = data
+    while True:
+        if isinstance(owner, memoryview):
+            owner = owner.obj
+        elif isinstance(owner, np.ndarray) and owner.base is not None:
+            owner = owner.base
+        else:
+            return owner
+
+
+def address_of(data: memoryview | Bytes) -> int:
+    """Return where bytes begin."""
+    array = np.frombuffer(data, np.uint8) if isinstance(data, memoryview) else data
+    return int(array.__array_interface__["data"][0])
+
+
 def _read_layout(header: bytes) -> Layout:
     return Layout.from_header(_decode_header(header))
 
