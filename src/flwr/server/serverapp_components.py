@@ -1,0 +1,5 @@
+"""The legacy path of `ServerAppComponents`."""
+
+from flwr.compat.server.components import ServerAppComponents
+
+__all__ = ["ServerAppComponents"]

@@ -1,0 +1,6 @@
+"""Workflows of secure aggregation."""
+
+from flwr.compat.server.secure_aggregation import SecAggPlusWorkflow as SecAggPlusWorkflow
+from flwr.compat.server.secure_aggregation import SecAggWorkflow as SecAggWorkflow
+
+__all__ = ["SecAggPlusWorkflow", "SecAggWorkflow"]
