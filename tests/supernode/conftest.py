@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from fake_hub import FakeHub, fake_hub
-from node_apps import write_app
+from node_apps import wait_until, write_app
 
 from flwr.supernode.identity import identity_of
 from flwr.supernode.loop import Node, NodeSettings
+from flwr.transport.address import Address
 from flwr.transport.client import Link
 
 
@@ -38,6 +39,12 @@ class RunningNode:
             self.node.run()
         except BaseException as error:
             self.error = error
+
+    def hosts_address(self) -> Address:
+        """Return where hosts connect."""
+        wait_until(lambda: self.node.hosts_address is not None)
+        assert self.node.hosts_address is not None
+        return self.node.hosts_address
 
     def wait(self) -> BaseException | None:
         """Wait for the node's end and return what ended it."""

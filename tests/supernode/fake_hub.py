@@ -61,6 +61,7 @@ class FakeHub:
         self.shorten: set[str] = set()
         self.clock_ahead = 0.0
         self.deaf = False  # takes replies, and says nothing of it
+        self.before_whole: Callable[[], None] | None = None  # called when an upload has come
         self.refuse: RefusedError | None = None
         self.sheets: dict[int, RunSheet] = {}
         self.fabs: dict[int, bytes] = {}
@@ -171,6 +172,10 @@ class FakeHub:
         with self._changed:
             if not self._changed.wait_for(condition, timeout):
                 raise AssertionError(f"waited {timeout} s in vain; {len(self.exchanges)} exchanges")
+
+    def holding(self) -> list[str]:
+        """Return what the node said last that it holds."""
+        return self.exchanges[-1].holding if self.exchanges else []
 
     def end_run(self, run_id: int) -> None:
         with self._changed:
@@ -296,6 +301,8 @@ class FakeHub:
             return False, 0
         if bodies.hash_of(data) != object_id:
             raise RefusedError(Refusal.WRONG_HASH, "That is another object.")
+        if self.before_whole is not None:
+            await asyncio.to_thread(self.before_whole)
         self.objects[object_id] = data
         self.uploads.append(object_id)
         self._note()

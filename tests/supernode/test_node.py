@@ -207,7 +207,7 @@ def test_a_busy_node_takes_no_more_than_it_may(
     start_node()
     stuck = hub.push(config(file=str(tmp_path / "ran")), "query.stuck")
     wait_for_lines(tmp_path / "ran", 1)
-    hub.wait_for(lambda: hub.exchanges[-1].holding == [stuck])
+    hub.wait_for(lambda: hub.holding() == [stuck])
     waiting = hub.push(RecordDict(), "query", run_id=2)
     assert hub.exchanges[-1].capacity == 0
     assert hub.handed_out == [stuck]

@@ -16,9 +16,9 @@ from flwr.supernode.lanes import Patience
 from flwr.supernode.serve import NeverConnectedError, Settings, run_supernode
 from flwr.transport.address import Address, parse
 from flwr.transport.call import Refusal
-from flwr.transport.tls import ClientTls
+from flwr.transport.tls import ClientTls, ServerTls
 
-FLEET_PORT = 9092
+FLEET_PORT, CLIENTAPP_PORT = 9092, 9094
 ADDRESS_INVALID, CONNECTION_ERROR, VERSION_INCOMPATIBLE = 600, 305, 606
 _BY_SIGNAL = {signal.SIGINT: 1, signal.SIGTERM: 3}  # the documented codes of a clean end
 _NOT_YET = {
@@ -71,7 +71,33 @@ def _settings(given: argparse.Namespace) -> Settings:
         concurrent=given.max_concurrent,
         patience=Patience(given.max_wait_time, given.max_retries),
         health=parse(given.health_server_address) if given.health_server_address else None,
+        hosts=_hosts(given) if given.isolation == "process" else None,
+        hosts_tls=_hosts_tls(given),
     )
+
+
+def _hosts(given: argparse.Namespace) -> Address:
+    """Return where hosts of ClientApps are served: on all interfaces, as in containers."""
+    if given.clientappio_api_address is not None:
+        return parse(given.clientappio_api_address, CLIENTAPP_PORT)
+    if given.host is not None or given.port is not None:
+        port = CLIENTAPP_PORT if given.port is None else given.port
+        return Address(given.host or "127.0.0.1", port)
+    return Address("0.0.0.0", CLIENTAPP_PORT)  # noqa: S104  (documented)
+
+
+def _hosts_tls(given: argparse.Namespace) -> ServerTls | None:
+    files = (given.ssl_certfile, given.ssl_keyfile, given.ssl_ca_certfile)
+    if not any(files):
+        return None
+    if not all(files):
+        raise SettingsError(
+            "TLS for hosts of ClientApps needs all of --ssl-certfile, --ssl-keyfile and "
+            "--ssl-ca-certfile."
+        )
+    tls = ServerTls(*files)
+    tls.check()
+    return tls
 
 
 def _tls(given: argparse.Namespace, address: Address) -> ClientTls | None:
@@ -143,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max-retries", type=int, metavar="N", help="how often to try again (default: no limit)"
     )
     _add_node(parser)
+    _add_hosts(parser)
     _add_unused(parser)
     return parser
 
@@ -173,6 +200,32 @@ def _add_node(parser: argparse.ArgumentParser) -> None:
     node.add_argument(
         "--health-server-address", metavar="HOST:PORT", help="answer GET /health there"
     )
+
+
+def _add_hosts(parser: argparse.ArgumentParser) -> None:
+    hosts = parser.add_argument_group("hosts of ClientApps")
+    hosts.add_argument(
+        "--isolation",
+        choices=("subprocess", "process"),
+        default="subprocess",
+        help="where ClientApps run: in workers of this SuperNode (default), or in processes that "
+        "are started apart and connect to it: flwr-clientapp or flower-superexec",
+    )
+    hosts.add_argument(
+        "--clientappio-api-address",
+        metavar="HOST:PORT",
+        help="where those connect with --isolation process (default: 0.0.0.0:9094)",
+    )
+    hosts.add_argument("--host", help="the same: the host (default: 127.0.0.1)")
+    hosts.add_argument("--port", type=int, help="the same: the port (default: 9094)")
+    for name in ("certfile", "keyfile", "ca-certfile"):
+        hosts.add_argument(
+            f"--ssl-{name}",
+            f"--appio-ssl-{name}",
+            type=Path,
+            metavar="PEM",
+            help="TLS for them; all three files or none",
+        )
 
 
 def _add_unused(parser: argparse.ArgumentParser) -> None:

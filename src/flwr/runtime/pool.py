@@ -136,10 +136,13 @@ class WorkerPool:
         with self._lock:
             return self._states.get(node_id)
 
-    def put_state(self, node_id: int, state: StoredState) -> None:
-        """Let a node's next message begin with this state."""
+    def put_state(self, node_id: int, state: StoredState | None) -> None:
+        """Let a node's next message begin with this state; ``None`` is an empty one."""
         with self._lock:
-            self._states[node_id] = state
+            if state is None:
+                self._states.pop(node_id, None)
+            else:
+                self._states[node_id] = state
 
     def pump(self, timeout: float | None, seen: int) -> None:
         """Wait for something to happen after ``news`` was ``seen``, and deal with it.

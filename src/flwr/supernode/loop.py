@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,7 @@ from flwr.app.error import ErrorCode
 from flwr.config import AppConfig
 from flwr.errors import HomeError, LinkError, RefusedError
 from flwr.log import log
+from flwr.runtime.handler import describe
 from flwr.supernode.agent import Agent, Instruction, News
 from flwr.supernode.apps import AppShelf
 from flwr.supernode.cache import ObjectCache
@@ -35,11 +36,17 @@ from flwr.supernode.workers import (
     threads_for,
 )
 from flwr.transport import fleet
+from flwr.transport.address import Address
+from flwr.transport.call import Refusal
 from flwr.transport.client import Link
 from flwr.transport.clientio import Job
 from flwr.transport.fleet import Exchange, Exchanged, Hello, Leave, Reply, Work
 from flwr.transport.parts import Fault, RunQuestion, RunSheet
+from flwr.transport.tls import ServerTls
 from flwr.wire.records import decode_metadata, encode_metadata
+
+if TYPE_CHECKING:
+    from flwr.supernode.hosts import HostDesk
 
 _IDLE_SECONDS = 300.0  # after which a worker without messages ends
 _GOODBYE = 3.0  # seconds for the last words to the hub
@@ -66,6 +73,10 @@ class NodeSettings:
         How long a hub that does not answer is tried again.
     idle_seconds : float
         After which a worker without messages ends.
+    hosts : Address, optional
+        Where other processes take what ClientApps have to do, instead of workers of this one.
+    hosts_tls : ServerTls, optional
+        For that; ``None`` is plain HTTP.
     """
 
     apps: Path
@@ -74,6 +85,8 @@ class NodeSettings:
     concurrent: int = 1
     patience: Patience = field(default_factory=Patience)
     idle_seconds: float = _IDLE_SECONDS
+    hosts: Address | None = None
+    hosts_tls: ServerTls | None = None
 
 
 class Node:
@@ -87,10 +100,16 @@ class Node:
         Who it is, and where it keeps its state.
     link : Link
         To the hub, with the identity's secret as its token.
+
+    Attributes
+    ----------
+    hosts_address : Address or None
+        Where hosts of ClientApps are served, once they are.
     """
 
     def __init__(self, settings: NodeSettings, identity: Identity, link: Link) -> None:
         self._settings = settings
+        self._folder = identity.folder
         self._link = link
         self._instance = uuid.uuid4().hex
         self._runs: dict[int, RunThread] = {}
@@ -105,6 +124,18 @@ class Node:
         self.apps = AppShelf(settings.apps)
         self.spool = Spool(identity.folder)
         self.cache = ObjectCache(identity.folder / "objects", link.download)
+        self.hosts_address: Address | None = None
+        self._desk: HostDesk | None = None
+        if settings.hosts is not None:
+            from flwr.supernode import hosts  # a server, which other nodes do not load
+
+            self._desk = hosts.HostDesk(
+                self.spool,
+                self.cache,
+                identity.folder / "incoming",
+                self.describe_run,
+                self.fab_of,
+            )
         self._agent = Agent(settings.concurrent)
         self._lanes = Lanes(
             self._agent,
@@ -132,6 +163,9 @@ class Node:
             same identity.
         """
         self._on_welcome = on_welcome
+        if self._desk is not None and self._settings.hosts is not None:
+            self.hosts_address = self._desk.open(self._settings.hosts, self._settings.hosts_tls)
+            log(logging.INFO, "Hosts of ClientApps are served at %s.", self.hosts_address)
         self._restore()
         uploads = threading.Thread(target=self._upload_all, name="uploads", daemon=True)
         uploads.start()
@@ -141,6 +175,13 @@ class Node:
         self._link.close()
         self._lanes.join(_GOODBYE)
         uploads.join(_GOODBYE)
+        if isinstance(self._fault, RefusedError) and self._fault.code == Refusal.SUPERSEDED:
+            raise RefusedError(
+                self._fault.code,
+                f"This SuperNode ends: {self._fault.message}",
+                hint="Another one was started with a copy of this one's state folder, "
+                f"{self._folder}. Give each SuperNode a folder of its own (--state-dir).",
+            ) from self._fault
         if self._fault is not None:
             raise self._fault
 
@@ -193,6 +234,8 @@ class Node:
                 ended = self._runs.pop(run_id, None)
             if ended is not None:
                 ended.end()
+            if self._desk is not None:
+                self._desk.end_run(run_id)
             self.spool.drop_run(run_id)
             self.cache.drop_run(run_id)
         for message_id in news.unsettled:
@@ -213,13 +256,7 @@ class Node:
         return self._link.call(fleet.FAB, RunQuestion(run_id)).content
 
     def _start_run(self, run_id: int) -> RunThread:
-        executor: Executor = LocalExecutor(
-            lambda: self.describe_run(run_id),
-            self.app_of,
-            self.cache.fetch,
-            self.spool.put_object,
-            self._threads,
-        )
+        executor = self._executor(run_id)
 
         def handle(run: RunThread, instruction: Instruction) -> None:
             self._handle(run, executor, instruction)
@@ -233,6 +270,17 @@ class Node:
             idle_seconds=self._settings.idle_seconds,
         )
 
+    def _executor(self, run_id: int) -> Executor:
+        if self._desk is not None:
+            return self._desk.executor()
+        return LocalExecutor(
+            lambda: self.describe_run(run_id),
+            self.app_of,
+            self.cache.fetch,
+            self.spool.put_object,
+            self._threads,
+        )
+
     def _retire(self, run: RunThread) -> bool:
         """Forget a run that has been idle; ``False`` if it has got work meanwhile."""
         with self._runs_lock:
@@ -244,8 +292,31 @@ class Node:
 
     def _handle(self, run: RunThread, executor: Executor, instruction: Instruction) -> None:
         """Handle a message, in its run's thread, and see to its reply."""
+        work = instruction.work
+        try:
+            metadata, lag = asked_for(work, self._node_id)
+        except ValueError as error:
+            reason = f"The message's metadata cannot be read: {error}"
+            fault = Fault(ErrorCode.MESSAGE_UNAVAILABLE, reason)
+            self._send(Reply(work.message_id, work.run_id, error=fault))
+            return
+        try:
+            outcome = self._outcome(run, executor, instruction, metadata)
+        except LinkError as error:
+            log(logging.WARNING, "Message %s is given back: %s", work.message_id, error)
+            self._lanes.tell(lambda agent: agent.let_go(work.message_id))
+            return
+        except Exception as error:  # of ours, or of this machine: the hub must not wait in vain
+            log(logging.ERROR, "Message %s failed: %s", work.message_id, error, exc_info=True)
+            outcome = failed(metadata, ErrorCode.UNKNOWN, describe(error))
+        if outcome is not None and not run.is_stopped(work.message_id):
+            self._reply(work, metadata, outcome, lag)
+
+    def _outcome(
+        self, run: RunThread, executor: Executor, instruction: Instruction, metadata: Metadata
+    ) -> Outcome | None:
+        """Have a message handled; ``None`` if nobody waits for what becomes of it."""
         message_id, run_id = instruction.message_id, run.run_id
-        metadata, lag = asked_for(instruction.work, self._node_id)
         job = Job(
             message_id,
             run_id,
@@ -255,23 +326,13 @@ class Node:
             dict(self._settings.node_config),
             seed=seed_of(message_id),
         )
-        try:
-            with self._places:
-                if run.is_stopped(message_id):
-                    return
-                self.cache.use(run_id, instruction.body)
-                outcome = executor.execute(
-                    job, lambda: self.spool.state(run_id), lambda: run.is_stopped(message_id)
-                )
-        except LinkError as error:
-            log(logging.WARNING, "Message %s is given back: %s", message_id, error)
-            self._lanes.tell(lambda agent: agent.let_go(message_id))
-            return
-        except HomeError as error:
-            log(logging.ERROR, "%s", error)
-            outcome = failed(metadata, ErrorCode.UNKNOWN, str(error))
-        if outcome is not None and not run.is_stopped(message_id):
-            self._reply(instruction.work, metadata, outcome, lag)
+        with self._places:
+            if run.is_stopped(message_id):
+                return None
+            self.cache.use(run_id, instruction.body)
+            return executor.execute(
+                job, lambda: self.spool.state(run_id), lambda: run.is_stopped(message_id)
+            )
 
     def _reply(self, work: Work, asked: Metadata, outcome: Outcome, lag: float) -> None:
         """Spool a reply, and send it."""
@@ -286,6 +347,9 @@ class Node:
             log(logging.ERROR, "%s", error)
             fault = Fault(ErrorCode.UNKNOWN, str(error))
             reply = msgspec.structs.replace(reply, body=None, error=fault)
+        self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
         if objects_of(reply.body):
             self._lanes.tell(lambda agent: agent.spool(reply.message_id))
             self._uploads.put(reply)
@@ -353,6 +417,8 @@ class Node:
                 self._link.call(fleet.LEAVE, Leave(last.exchange.epoch), patience=_GOODBYE)
         for run in runs:
             run.join(_GOODBYE)
+        if self._desk is not None:
+            self._desk.close()
 
 
 def asked_for(work: Work, node_id: int) -> tuple[Metadata, float]:

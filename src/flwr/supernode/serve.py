@@ -4,10 +4,8 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from flwr.config import UserConfig, state_dir
 from flwr.config import home as flwr_home
@@ -17,10 +15,11 @@ from flwr.supernode.health import health_endpoint
 from flwr.supernode.identity import Identity, free_identity, identity_of
 from flwr.supernode.lanes import Patience
 from flwr.supernode.loop import Node, NodeSettings
+from flwr.supernode.signals import stopped_by_signals
 from flwr.transport.address import Address
 from flwr.transport.call import Refusal
 from flwr.transport.client import Link
-from flwr.transport.tls import ClientTls
+from flwr.transport.tls import ClientTls, ServerTls
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,10 @@ class Settings:
         How long a hub that does not answer is tried again.
     health : Address or None
         Where to answer ``GET /health``.
+    hosts : Address or None
+        With ``--isolation process``: where hosts of ClientApps take their work.
+    hosts_tls : ServerTls or None
+        For that.
     """
 
     superlink: Address
@@ -52,6 +55,8 @@ class Settings:
     concurrent: int = 1
     patience: Patience = field(default_factory=Patience)
     health: Address | None = None
+    hosts: Address | None = None
+    hosts_tls: ServerTls | None = None
 
 
 class NeverConnectedError(Exception):
@@ -78,7 +83,7 @@ def run_supernode(settings: Settings) -> signal.Signals:
         node = Node(_node_settings(settings), identity, link)
         if settings.health is not None:
             stack.enter_context(health_endpoint(settings.health))
-        signals = stack.enter_context(_stopped_by_signals(node))
+        signals = stack.enter_context(stopped_by_signals(node.stop))
         welcomed: list[int] = []
 
         def on_welcome(node_id: int) -> None:
@@ -110,21 +115,6 @@ def _node_settings(settings: Settings) -> NodeSettings:
         node_config=settings.node_config,
         concurrent=settings.concurrent,
         patience=settings.patience,
+        hosts=settings.hosts,
+        hosts_tls=settings.hosts_tls,
     )
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(node: Node) -> Iterator[list[signal.Signals]]:
-    """Let signals stop the node; yields a list of those that came."""
-    came: list[signal.Signals] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        came.append(signal.Signals(number))
-        node.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -112,6 +112,16 @@ class Spool:
             _write(path, [data])
             _flush_folder(self.objects)
 
+    def adopt_object(self, object_id: str, path: Path) -> None:
+        """Keep a large part of a reply that is a file already, on the same file system."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        path.replace(self.objects / object_id)
+        _flush_folder(self.objects)
+
     def put(self, reply: Reply, state: StoredState | None, *, changed: bool) -> None:
         """Keep a reply and the state that its message left; on disk when this returns.
 

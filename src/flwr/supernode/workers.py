@@ -106,6 +106,9 @@ class LocalExecutor:
         Get and keep the large parts of contents.
     threads : int
         That numerical libraries in the worker may use.
+    state_is_ours : bool
+        Whether nobody else handles messages of the same run and node: the state that the last
+        message left is the one for the next.
     """
 
     def __init__(
@@ -115,7 +118,10 @@ class LocalExecutor:
         fetch: bodies.Fetch,
         keep: bodies.Keep,
         threads: int,
+        *,
+        state_is_ours: bool = True,
     ) -> None:
+        self._state_is_ours = state_is_ours
         self._ask_sheet = sheet
         self._ask_app = app
         self._fetch = fetch
@@ -174,6 +180,8 @@ class LocalExecutor:
             worker = AppWorker(self._sheet, self._ask_app(self._sheet), self._threads)
             worker.put_state(node_id, state())
             self._worker = worker
+        elif not self._state_is_ours:
+            self._worker.put_state(node_id, state())
         return self._worker
 
     def _sealed(self, message: Message, handled: "Handled") -> Outcome:
@@ -235,8 +243,7 @@ class AppWorker:
 
     def put_state(self, node_id: int, state: StoredState | None) -> None:
         """Let the node's next message begin with this state."""
-        if state is not None:
-            self._pool.put_state(node_id, state)
+        self._pool.put_state(node_id, state)
 
     def handle(self, message: Message, node_config: Mapping[str, Any], seed: int) -> Handled:
         """Hand a message to the app and wait for its reply.

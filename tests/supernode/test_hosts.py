@@ -1,0 +1,133 @@
+"""A node with ``--isolation process``, and hosts of its ClientApps."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import RunningNode, StartNode
+from fake_hub import FakeHub
+from node_apps import arrays, config, wait_for_lines, wait_until, wait_until_gone
+
+from flwr.app import RecordDict
+from flwr.app.error import ErrorCode
+from flwr.supernode.host import Host, HostSettings
+from flwr.supernode.lanes import Patience
+from flwr.transport.address import Address
+
+StartHost = Callable[[RunningNode], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def node(start_node: StartNode) -> RunningNode:
+    return start_node(hosts=Address("127.0.0.1", 0), node_config={"partition-id": 1})
+
+
+@pytest.fixture
+def start_host(tmp_path: Path) -> Iterator[StartHost]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(node: RunningNode) -> subprocess.Popen[bytes]:
+        address = str(node.hosts_address())
+        command = [sys.executable, "-m", "flwr.cli.flwr_clientapp", "--insecure"]
+        environment = {**os.environ, "FLWR_HOME": str(tmp_path / "home")}
+        host = subprocess.Popen([*command, "--clientappio-api-address", address], env=environment)
+        started.append(host)
+        return host
+
+    yield start
+    for host in started:
+        host.terminate()
+        host.wait(30)
+
+
+def test_messages_are_handled_in_a_host(
+    hub: FakeHub, node: RunningNode, start_host: StartHost
+) -> None:
+    host = start_host(node)
+    for number in (1, 2, 3):
+        metrics = hub.content(hub.push(RecordDict(), "query"))["metrics"]
+        assert metrics["n"] == number
+        assert metrics["sum"] == 50_000 * number
+    content = hub.content(hub.push(RecordDict(), "query.facts"))
+    assert content["config"]["node"] == "[('partition-id', 1)]"
+    assert content["config"]["run"] == "[('rounds', 3)]"
+    host.terminate()
+    assert host.wait(30) == 0
+
+
+def test_large_arrays_travel_through_the_node(
+    hub: FakeHub, node: RunningNode, start_host: StartHost, tmp_path: Path
+) -> None:
+    start_host(node)
+    given = [np.full(100_000, 10 * n, np.float32) for n in range(3)]
+    found = hub.content(hub.push(arrays(*given)))["arrays"].to_numpy_ndarrays()
+    assert [array[0] for array in found] == [1, 11, 21]
+    hub.content(hub.push(RecordDict(), "query"))
+    state = tmp_path / "state"
+    wait_until(lambda: not list((state / "spool" / "objects").iterdir()))
+    assert not list((state / "incoming").iterdir())
+
+
+def test_the_state_follows_a_run_from_host_to_host(
+    hub: FakeHub, node: RunningNode, start_host: StartHost
+) -> None:
+    first = start_host(node)
+    assert hub.content(hub.push(RecordDict(), "query"))["metrics"]["n"] == 1
+    first.kill()
+    first.wait()
+    start_host(node)
+    assert hub.content(hub.push(RecordDict(), "query"))["metrics"]["n"] == 2
+
+
+def test_what_a_killed_host_had_goes_to_another(
+    hub: FakeHub, node: RunningNode, start_host: StartHost, tmp_path: Path
+) -> None:
+    first = start_host(node)
+    file = tmp_path / "ran"
+    message_id = hub.push(config(file=str(file), stall=True), "query.once")
+    wait_for_lines(file, 1)
+    first.kill()
+    first.wait()
+    start_host(node)
+    assert hub.reply(message_id).error is None
+    assert hub.handed_out == [message_id]
+
+
+def test_errors_and_crashes_are_told(
+    hub: FakeHub, node: RunningNode, start_host: StartHost
+) -> None:
+    start_host(node)
+    raised = hub.reply(hub.push(RecordDict(), "query.raise")).error
+    assert raised is not None
+    assert raised.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    crashed = hub.reply(hub.push(RecordDict(), "query.crash")).error
+    assert crashed is not None
+    assert crashed.code == ErrorCode.CLIENT_APP_CRASHED
+
+
+def test_an_ended_run_kills_the_hosts_worker(
+    hub: FakeHub, node: RunningNode, start_host: StartHost, tmp_path: Path
+) -> None:
+    start_host(node)
+    file = tmp_path / "ran"
+    hub.push(config(file=str(file)), "query.stuck")
+    (pid,) = wait_for_lines(file, 1)
+    hub.end_run(1)
+    wait_until_gone(int(pid))
+
+
+def test_work_waits_for_a_host(hub: FakeHub, node: RunningNode, start_host: StartHost) -> None:
+    message_id = hub.push(RecordDict(), "query")
+    hub.wait_for(lambda: hub.holding() == [message_id])
+    start_host(node)
+    assert hub.content(message_id)["metrics"]["n"] == 1
+
+
+def test_a_host_without_its_node_gives_up() -> None:
+    host = Host(HostSettings(Address("127.0.0.1", 9), patience=Patience(60.0, retries=1)))
+    with pytest.raises(Exception, match="127.0.0.1:9"):
+        host.run()
