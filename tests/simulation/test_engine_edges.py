@@ -1,5 +1,6 @@
 """The engine at its edges: what a reviewer, or a user with bad luck, would run into."""
 
+import logging
 import os
 import resource
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import sim_apps
 
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.errors import AppLoadError, EngineError
 from flwr.serverapp import Grid
@@ -196,6 +197,57 @@ def test_an_app_that_cannot_be_copied_says_what_to_do(run: Run) -> None:
 
     with pytest.raises(AppLoadError, match=r"(?s)'_thread.lock'.*inside the function"):
         run(lambda grid, context: None, client)
+
+
+def test_the_data_that_an_app_holds_is_copied_once(run: Run) -> None:
+    client, data = ClientApp(), np.ones(64 << 20, np.uint8)
+
+    @client.query()
+    def query(message: Message, context: Context) -> Message:
+        status = Path(f"/proc/{os.getppid()}/status").read_text()  # of the process that loaded it
+        [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+        metrics = MetricRecord({"sum": int(data.sum()), "peak": int(peak) << 10})
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+    def main(grid: Grid, context: Context) -> None:
+        for reply in grid.send_and_receive(to_all(grid, "query")):
+            metrics = reply.content["metrics"]
+            assert metrics["sum"] == data.size
+            # its own copy, and the pages of the shared one that it was read from
+            assert metrics["peak"] < 64e6 + 2.5 * data.nbytes
+
+    run(main, client)
+
+
+class StartsThread:
+    """An object that starts a thread where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
+        def start() -> StartsThread:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+            return StartsThread()
+
+        return start, ()
+
+
+def test_an_app_by_value_that_starts_threads_is_loaded_by_each_worker(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, starts, data = ClientApp(), StartsThread(), np.arange(1 << 20)
+
+    @client.query()
+    def query(message: Message, context: Context) -> Message:
+        assert starts is not None
+        metrics = MetricRecord({"sum": int(data.sum())})
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+    def main(grid: Grid, context: Context) -> None:
+        for reply in grid.send_and_receive(to_all(grid, "query")):
+            assert reply.content["metrics"]["sum"] == data.sum()
+
+    with caplog.at_level(logging.INFO, "flwr"):
+        run(main, client)
+    assert "Workers are started anew, not forked" in caplog.text
 
 
 SCRIPT = """

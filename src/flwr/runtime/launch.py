@@ -1,7 +1,6 @@
 """Starting the zygote and, through it, workers; hearing how they end."""
 
 import contextlib
-import io
 import os
 import signal
 import socket
@@ -11,12 +10,12 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from flwr.errors import AppLoadError, EngineError
 from flwr.runtime import zygote
 from flwr.runtime.channel import Channel
-from flwr.runtime.segments import Segment
+from flwr.runtime.segments import Segment, new_file
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -27,8 +26,8 @@ _THREAD_VARIABLES = (
 )
 
 
-def pickle_app(app: Any, *, by_value: bool = False) -> bytes:
-    """Pickle an app object for local workers.
+def pickle_app(app: Any, *, by_value: bool = False) -> BinaryIO:
+    """Pickle an app object for local workers, into an unnamed file.
 
     Parameters
     ----------
@@ -54,7 +53,7 @@ def pickle_app(app: Any, *, by_value: bool = False) -> bytes:
             cloudpickle.register_pickle_by_value(module)
             stack.callback(cloudpickle.unregister_pickle_by_value, module)
         try:
-            return _dumps(app)
+            return _dump(app)
         except (TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
             raise AppLoadError(
                 f"The ClientApp cannot be handed to worker processes: {error}",
@@ -65,7 +64,7 @@ def pickle_app(app: Any, *, by_value: bool = False) -> bytes:
             ) from error
 
 
-def _dumps(app: Any) -> bytes:
+def _dump(app: Any) -> BinaryIO:
     """Pickle an app; code that goes by value keeps the name of its file, for tracebacks."""
     import cloudpickle
 
@@ -80,9 +79,12 @@ def _dumps(app: Any) -> bytes:
             {CodeType: reduce}, cloudpickle.Pickler.dispatch_table
         )
 
-    into = io.BytesIO()
-    Pickler(into).dump(app)
-    return into.getvalue()
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(os.fdopen(new_file(), "wb"))
+        Pickler(file).dump(app)
+        file.flush()
+        stack.pop_all()
+    return file
 
 
 def _code_of_file(make: Callable[..., CodeType], arguments: tuple[Any, ...], name: str) -> CodeType:
@@ -152,14 +154,17 @@ class ZygoteHandle:
         return self._process.pid
 
     def load(
-        self, *, component: str = "", app_dir: Path | None = None, pickled: bytes = b""
+        self, *, component: str = "", app_dir: Path | None = None, pickled: BinaryIO | None = None
     ) -> None:
-        """Ask for an app to be loaded; ``receive`` tells when it is, or why not."""
+        """Ask for an app to be loaded; ``receive`` tells when it is, or why not.
+
+        The app is either a reference or what `pickle_app` gave, which is closed here.
+        """
         entries = [str(Path(entry).absolute()) if entry else str(Path.cwd()) for entry in sys.path]
         self.loaded = False
-        self.channel.send(
-            zygote.encode(zygote.Load(component, str(app_dir or ""), pickled, entries))
-        )
+        load = zygote.encode(zygote.Load(component, str(app_dir or ""), entries))
+        with pickled or contextlib.nullcontext():
+            self.channel.send(load, fds=[] if pickled is None else [pickled.fileno()])
 
     def start_worker(
         self, index: int, environment: Mapping[str, str], status: Segment

@@ -22,8 +22,8 @@ from flwr.app.memory import Backing
 Bytes = npt.NDArray[np.uint8]
 
 
-def _new_file(nbytes: int) -> int:
-    """Open an unnamed file of the given size and return its descriptor."""
+def new_file(nbytes: int = 0) -> int:
+    """Open an unnamed file of the given size and return its descriptor, which the caller owns."""
     if hasattr(os, "memfd_create") and os.environ.get("FLWR_SHM") != "file":
         fd = os.memfd_create("flwr", os.MFD_CLOEXEC)
     else:
@@ -63,7 +63,7 @@ class Segment:
     def create(cls, nbytes: int, key: int) -> "Segment":
         """Make a new region of at least one page."""
         nbytes = max(nbytes, mmap.PAGESIZE)
-        return cls(_new_file(nbytes), nbytes, key)
+        return cls(new_file(nbytes), nbytes, key)
 
     def open(self, offset: int = 0, nbytes: int | None = None, *, writable: bool = False) -> Bytes:
         """Return the region's bytes as an array whose life is watched.

@@ -7,6 +7,7 @@ workers and tells how each ended. When its channel closes, for whatever reason, 
 
 import contextlib
 import gc
+import mmap
 import os
 import selectors
 import signal
@@ -32,11 +33,13 @@ def started_for_clients() -> bool:
 
 
 class Load(msgspec.Struct, array_like=True, tag="load"):
-    """Load this app: a reference ``module:attribute`` in a folder, or pickled by value."""
+    """Load this app: a reference ``module:attribute`` in a folder.
+
+    Without a reference, it is pickled in the file whose descriptor comes with this message.
+    """
 
     component: str
     app_dir: str
-    pickled: bytes
     sys_path: list[str]
 
 
@@ -77,15 +80,17 @@ decode_to_zygote = msgspec.msgpack.Decoder(ToZygote).decode
 decode_from_zygote = msgspec.msgpack.Decoder(FromZygote).decode
 
 
-def load_app(load: Load) -> App:
-    """Import or unpickle the ClientApp."""
+def load_app(load: Load, pickled_fd: int) -> App:
+    """Import or unpickle the ClientApp; without a pickle, the descriptor is -1."""
     for entry in load.sys_path:
         if entry not in sys.path:
             sys.path.append(entry)
-    if load.pickled:
+    if pickled_fd >= 0:
         import cloudpickle
 
-        unpickled: App = cloudpickle.loads(load.pickled)
+        # an app may hold much data, so it is not read first; workers share the file's position
+        with mmap.mmap(pickled_fd, 0, access=mmap.ACCESS_READ) as pickled:
+            unpickled: App = cloudpickle.loads(pickled)
         return unpickled
     from flwr.clientapp import ClientApp
     from flwr.runtime.load import load_component
@@ -106,6 +111,7 @@ class Zygote:
         self._channel = channel
         self._app: App | None = None
         self._load: bytes = b""
+        self._pickled_fd = -1
         self._children: dict[int, int] = {}  # pid -> index
         self._threads_expected = 0
         self._wakeup_in, self._wakeup_out = socket.socketpair()
@@ -139,6 +145,9 @@ class Zygote:
             message = decode_to_zygote(received.header)
             if isinstance(message, Load):
                 self._load = received.header
+                if self._pickled_fd >= 0:
+                    os.close(self._pickled_fd)
+                [self._pickled_fd] = received.fds or [-1]
                 self._try_to_load(message)
             else:
                 self._start_worker(message, *received.fds, selector=selector)
@@ -150,7 +159,7 @@ class Zygote:
         self._threads_expected = _thread_count()
         failure = ""
         try:
-            self._app = load_app(load)
+            self._app = load_app(load, self._pickled_fd)
         except (Exception, SystemExit) as error:
             failure = str(error) if load.component else describe(error)
         gc.collect()
@@ -197,16 +206,16 @@ class Zygote:
 
     def _spawn(self, fork: Fork, channel_fd: int, status_fd: int) -> int:
         """Start a worker by exec: a fork of a process with threads or a GPU context would hang."""
-        with tempfile.TemporaryFile(prefix="flwr-") as orders:  # an app by value may be large
+        with tempfile.TemporaryFile(prefix="flwr-") as orders:
             orders.write(encode((self._load, encode(fork))))
             orders.flush()
-            fds = (channel_fd, status_fd, orders.fileno())
+            fds = (channel_fd, status_fd, orders.fileno(), self._pickled_fd)
             program = (
                 f"import sys; sys.path[:] = {sys.path!r}\n"
                 f"from flwr.runtime.zygote import spawned_worker; spawned_worker{fds}\n"
             )
             process = subprocess.Popen(  # noqa: S603  (our own interpreter and program)
-                [sys.executable, "-c", program], pass_fds=fds
+                [sys.executable, "-c", program], pass_fds=[fd for fd in fds if fd >= 0]
             )
         process.returncode = 0  # this loop reaps it, not subprocess
         return process.pid
@@ -244,7 +253,7 @@ def run_worker(app: App, fork: Fork, channel_fd: int, status_fd: int) -> None:
     Worker(Channel(socket.socket(fileno=channel_fd)), app, status).run()
 
 
-def spawned_worker(channel_fd: int, status_fd: int, orders_fd: int) -> None:
+def spawned_worker(channel_fd: int, status_fd: int, orders_fd: int, pickled_fd: int) -> None:
     """Entry of a worker that was started by exec instead of fork."""
     from flwr.runtime.worker import prepare_process
 
@@ -257,7 +266,10 @@ def spawned_worker(channel_fd: int, status_fd: int, orders_fd: int) -> None:
     assert isinstance(fork, Fork)
     os.environ.update(fork.environment)
     prepare_process()
-    run_worker(load_app(load), fork, channel_fd, status_fd)
+    app = load_app(load, pickled_fd)
+    if pickled_fd >= 0:
+        os.close(pickled_fd)
+    run_worker(app, fork, channel_fd, status_fd)
 
 
 def _end_group(pid: int) -> None:

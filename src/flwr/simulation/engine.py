@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from flwr.app import Context, RecordDict, UserConfig
 from flwr.app.events import Event, RunStarted
@@ -195,7 +195,7 @@ def _worker_pool(
     environment: Mapping[str, str] | None,
 ) -> WorkerPool:
     """Start the zygote if it has not been, and a pool on it."""
-    tries: Iterator[Callable[[], bytes]] = iter(())  # further ways to hand the app over
+    tries: Iterator[Callable[[], BinaryIO]] = iter(())  # further ways to hand the app over
     if zygote is None and isinstance(client_app, AppReference):
         zygote = start_workers_early(client_app, resources=resources, output=output)
     elif zygote is None:
