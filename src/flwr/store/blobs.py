@@ -288,7 +288,9 @@ class BlobDir:
         self.drop_partials(older_than=older_than)
         self.empty_gone()
 
-    def drop_partials(self, uploader: str | None = None, *, older_than: float | None = None) -> None:
+    def drop_partials(
+        self, uploader: str | None = None, *, older_than: float | None = None
+    ) -> None:
         """Remove unfinished uploads: those of an uploader, or without news since a moment."""
         limit = unix_now() + 1.0 if older_than is None else older_than
         for path in self._partial.iterdir():

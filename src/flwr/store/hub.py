@@ -23,8 +23,8 @@ from flwr.store.blobs import RESERVE_BYTES, BlobDir, Upload
 from flwr.store.faults import faults
 from flwr.store.folderlock import FolderLock
 from flwr.store.hubrecords import (
-    AnswerRow,
     Answered,
+    AnswerRow,
     AppRow,
     CheckpointRow,
     Enqueued,
@@ -224,15 +224,15 @@ class HubStore:
         return await self._write_then_tidy(lambda c: mailbox.answer(c, node_id, replies, now))
 
     async def fail_messages(
-        self, message_ids: Collection[str], code: int, reason: str, now: float
+        self, message_ids: Collection[str], code: int, reason: str
     ) -> dict[int, int]:
         """Answer open messages with an error; return how many new replies each run has."""
         ids = tuple(message_ids)
-        return await self._write(lambda c: mailbox.fail_messages(c, ids, code, reason, now))
+        return await self._write(lambda c: mailbox.fail_messages(c, ids, code, reason))
 
-    async def fail_node(self, node_id: int, code: int, reason: str, now: float) -> dict[int, int]:
+    async def fail_node(self, node_id: int, code: int, reason: str) -> dict[int, int]:
         """Answer all open messages to a node with an error."""
-        return await self._write(lambda c: mailbox.fail_node(c, node_id, code, reason, now))
+        return await self._write(lambda c: mailbox.fail_node(c, node_id, code, reason))
 
     async def fail_expired(self, now: float, code: int, reason: str) -> dict[int, int]:
         """Answer all open messages whose time is up with an error."""
@@ -353,7 +353,7 @@ class HubStore:
         StoreError
             If an event cannot be read.
         """
-        told = runs.decoded(events)
+        told = runs.understood(events)
         return await self._write(lambda c: apps.report(c, run_id, attempt, seq, told, text, now))
 
     async def add_log(self, run_id: int, text: str, now: float) -> None:
@@ -409,9 +409,8 @@ class HubStore:
 
         None also keeps the object for an hour, for a content that refers to it.
         """
-        if await self._may_read(who, object_id):
-            if await self._write(lambda c: contents.hold_again(c, str(who), object_id, now)):
-                return None
+        if await self._write(lambda c: contents.hold_again(c, who, object_id, now)):
+            return None
         return await self._in_background(lambda: self.blobs.partial_size(object_id, str(who)))
 
     async def begin_upload(self, who: Principal, object_id: str, size: int) -> Upload:
@@ -456,9 +455,7 @@ class HubStore:
     async def sweep(self, now: float) -> None:
         """Remove uploads that nothing refers to and that are older than an hour; call it hourly."""
         await self._write_then_tidy(lambda c: (None, contents.sweep(c, now - ORPHAN_SECONDS)))
-        await self._in_background(
-            lambda: self.blobs.drop_partials(older_than=now - ORPHAN_SECONDS)
-        )
+        await self._in_background(lambda: self.blobs.drop_partials(older_than=now - ORPHAN_SECONDS))
 
     async def _may_read(self, who: Principal, object_id: str) -> bool:
         return await self._read(lambda c: contents.may_read(c, who, object_id))
@@ -478,7 +475,7 @@ class HubStore:
         return await self.runs.writer.submit(work)
 
     async def _write_then_tidy(self, work: Callable[[Connection], tuple[T, list[str]]]) -> T:
-        """Write, and remove the objects that `work` says are gone, before anything else is written."""
+        """Write, and take away the objects that `work` says are gone before the next write."""
         result, gone = await self.runs.writer.submit(
             work, after=lambda done: self.blobs.remove(done[1])
         )

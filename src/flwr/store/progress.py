@@ -12,6 +12,7 @@ from flwr.app.events import (
     RunStarted,
     ServerEvaluated,
 )
+from flwr.store.records import UnknownEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Progress:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def advance(progress: Progress, event: Event) -> Progress:
+def advance(progress: Progress, event: Event | UnknownEvent) -> Progress:
     """Return `progress` after one more event."""
     changes: dict[str, Any] = {}
     match event:

@@ -6,7 +6,7 @@ back and tried one by one), so none has an effect outside its connection.
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from flwr.clock import iso
 from flwr.errors import RunNotFoundError, RunStateError, StoreError
 from flwr.store.lifecycle import LIVE_STATES, RunEvent, RunState, next_state
-from flwr.store.records import NewRun, RecordedEvent, Run
+from flwr.store.records import NewRun, RecordedEvent, Run, UnknownEvent
 from flwr.store.schema import events, runs
 
 if TYPE_CHECKING:  # reading runs needs no numpy, which flwr.app brings along
@@ -61,26 +61,67 @@ def move_run(connection: Connection, run_id: int, event: RunEvent, details: str,
         .where(runs.c.run_id == run_id)
         .values(
             state=state.value,
-            details=details.encode("utf-8", "replace").decode(),  # SQL knows no lone surrogates
+            details=storable(details),
             **{f"{state.status}_at": at},
         )
     )
     return select_run(connection, run_id)
 
 
+def storable(text: str) -> str:
+    """Return a text without what SQL does not know: lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def append_events(
     connection: Connection, run_id: int, recorded: Sequence[tuple[float, "Event"]]
 ) -> None:
     """Add events behind those that the run has, and what they add up to to its row."""
-    from flwr.store.progress import Progress, advance
     from flwr.wire.events import encode
+
+    append_told(connection, run_id, [Told(at, *encode(event), event) for at, event in recorded])
+
+
+class Told(NamedTuple):
+    """An event as it is kept, and as it is understood."""
+
+    at: float
+    kind: str
+    body: bytes
+    event: "Event | UnknownEvent"
+
+
+def understood(told: Sequence[tuple[float, str, bytes]]) -> list[Told]:
+    """Return events that another process told, each a moment, a kind and a body.
+
+    Raises
+    ------
+    StoreError
+        If one of them is none.
+    """
+    from flwr.store.eventrow import decode
+    from flwr.store.progress import Progress, advance
+
+    result = []
+    for at, kind, body in told:
+        try:
+            event = decode(kind, body)
+            advance(Progress(), event)
+        except Exception as error:  # another process wrote it: anything can be wrong with it
+            raise StoreError(f"What was told as an event {kind!r} is none: {error}") from error
+        result.append(Told(float(at), kind, body, event))
+    return result
+
+
+def append_told(connection: Connection, run_id: int, told: Sequence[Told]) -> None:
+    """Add events behind those that the run has, and what they add up to to its row."""
+    from flwr.store.progress import Progress, advance
 
     columns = [field.name for field in fields(Progress)]
     row = _row(connection, run_id)
     progress = Progress(**{name: getattr(row, name) for name in columns})
     rows = []
-    for seq, (at, event) in enumerate(recorded, start=row.event_seq + 1):
-        kind, body = encode(event)
+    for seq, (at, kind, body, event) in enumerate(told, start=row.event_seq + 1):
         rows.append({"run_id": run_id, "seq": seq, "at": at, "kind": kind, "body": body})
         progress = advance(progress, event)
     connection.execute(insert(events), rows)

@@ -16,9 +16,10 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 
 
 class Packed(TypeDecorator[dict[str, Any]]):
@@ -85,6 +86,159 @@ events = Table(
     Column("at", Double, nullable=False),
     Column("kind", String, nullable=False),
     Column("body", LargeBinary, nullable=False),
+)
+
+# What follows is of hubs.
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("secret_hash", String, nullable=False, unique=True),
+    Column("instance", String, nullable=False),  # of its newest process, whose number is the epoch
+    Column("epoch", BigInteger, nullable=False),
+    Column("name", String, nullable=False),
+    Column("node_config", Packed, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("online", Integer, nullable=False),  # 0 or 1
+    Column("online_since", Double),
+    Column("offline_since", Double),
+)
+
+# Contents: opaque bytes, and the objects that they refer to
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("body_id", String, primary_key=True),  # BLAKE3 of the content
+    Column("content", LargeBinary, nullable=False),
+    Column("nbytes", BigInteger, nullable=False),  # with its objects
+)
+
+body_objects = Table(
+    "body_objects",
+    metadata,
+    Column("body_id", String, primary_key=True),
+    Column("object_id", String, primary_key=True),
+    Index("bodies_by_object", "object_id"),
+)
+
+objects = Table(
+    "objects",
+    metadata,
+    Column("object_id", String, primary_key=True),  # BLAKE3 of the bytes, which are a file
+    Column("size", BigInteger, nullable=False),
+)
+
+# Who may read and refer to an object because they uploaded it
+grants = Table(
+    "grants",
+    metadata,
+    Column("object_id", String, primary_key=True),
+    Column("principal", String, primary_key=True),  # run-<id>, node-<id>
+    Column("at", Double, nullable=False),
+    # 1 until a content of theirs refers to it: so long it is kept without any reference
+    Column("held", Integer, nullable=False),
+    Index("grants_by_principal", "principal"),
+    Index("grants_held", "at", sqlite_where=text("held = 1")),
+)
+
+QUEUED, LEASED, ANSWERED, FAILED = range(4)  # states of messages; those below ANSWERED are open
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("seq", Integer, primary_key=True),  # the order in which nodes get them
+    Column("message_id", String, nullable=False, unique=True),
+    Column("run_id", BigInteger, nullable=False),
+    Column("node_id", BigInteger, nullable=False),
+    Column("message_type", String, nullable=False),
+    Column("group_id", String, nullable=False),
+    Column("scope", Integer, nullable=False),
+    Column("meta", LargeBinary, nullable=False),
+    Column("body_id", String, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("ttl", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),  # of the process that it was leased to
+    Index("messages_open", "node_id", "seq", sqlite_where=text("state < 2")),
+    Index("messages_by_expiry", "expires", sqlite_where=text("state < 2")),
+    Index("messages_by_run", "run_id"),
+    Index("messages_by_body", "body_id"),
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    # Numbered under the lock of the run's row, so that commit order is number order
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", String, nullable=False, unique=True),
+    Column("node_id", BigInteger, nullable=False),
+    Column("meta", LargeBinary, nullable=False),
+    Column("body_id", String),
+    Column("error_code", Integer),
+    Column("error_reason", String, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Index("replies_by_body", "body_id", sqlite_where=text("body_id IS NOT NULL")),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("state_id", String),  # a body; none once the run has ended
+    Column("context_id", String, nullable=False),  # a body
+    Index("checkpoints_by_state", "state_id"),
+    Index("checkpoints_by_context", "context_id"),
+)
+
+# What the hub knows of a run beside its row in `runs`
+hosted = Table(
+    "hosted",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey("runs.run_id"), primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),  # serverapp, simulation
+    Column("attempt", Integer, nullable=False),  # the newest; 0 before the first
+    Column("launches", Integer, nullable=False),  # since the newest checkpoint
+    Column("checkpoints", Integer, nullable=False),
+    Column("reply_seq", BigInteger, nullable=False),  # of the newest reply
+    Column("log_seq", BigInteger, nullable=False),  # of the newest piece of the log
+    Column("report_attempt", Integer, nullable=False),  # whose newest report
+    Column("report_seq", BigInteger, nullable=False),  # has this number
+    Column("exit_code", Integer, nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+)
+
+launches = Table(
+    "launches",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("at", Double, nullable=False),
+    Column("pid", BigInteger),
+    Column("process_created", Double),
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("text", String, nullable=False),
+)
+
+fabs = Table(
+    "fabs",
+    metadata,
+    Column("fab_hash", String, primary_key=True),  # SHA-256
+    Column("content", LargeBinary, nullable=False),
 )
 
 # Alembic's own table, spelled out so that a new database is stamped without importing Alembic

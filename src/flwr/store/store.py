@@ -33,12 +33,13 @@ class Store:
     database when it is damaged, locked for too long, or its disk is full.
     """
 
+    # Four attributes are for the rest of this room: a hub keeps its own tables beside the runs'.
     def __init__(self, engine: Engine, path: Path | None) -> None:
-        self._engine = engine
-        self._in_memory = path is None
-        self._name = "The database in memory" if path is None else str(path)
+        self.engine = engine
+        self.in_memory = path is None
+        self.name = "The database in memory" if path is None else str(path)
         self._known: set[int] = set()  # runs that record() need not look up
-        self._writer: Writer[tuple[int, float, Event]] = Writer(engine, _append, name=self._name)
+        self.writer: Writer[tuple[int, float, Event]] = Writer(engine, _append, name=self.name)
 
     @classmethod
     def open(cls, path: Path | None, *, fresh: bool = False, patience: float = 30.0) -> Self:
@@ -73,7 +74,7 @@ class Store:
     def create_run(self, new: NewRun) -> Run:
         """Add a run, which is then ``pending``. It is on disk when this returns."""
         at = unix_now()
-        run = self._writer.call(lambda connection: runs.insert_run(connection, new, at))
+        run = self.writer.call(lambda connection: runs.insert_run(connection, new, at))
         self._known.add(run.run_id)
         return run
 
@@ -101,7 +102,7 @@ class Store:
             If that cannot happen to a run in its state.
         """
         moment = unix_now() if at is None else at
-        return self._writer.call(
+        return self.writer.call(
             lambda connection: runs.move_run(connection, run_id, event, details, moment)
         )
 
@@ -116,7 +117,7 @@ class Store:
         if run_id not in self._known:
             self.run(run_id)
             self._known.add(run_id)
-        self._writer.post((run_id, unix_now(), event))
+        self.writer.post((run_id, unix_now(), event))
 
     def flush(self) -> None:
         """Return when all events recorded so far are written.
@@ -128,7 +129,7 @@ class Store:
         StoreError
             If they cannot be written. They are kept and tried again.
         """
-        self._writer.flush()
+        self.writer.flush()
 
     def run(self, run_id: int) -> Run:
         """Return a run as it is in the database: events not written yet do not count.
@@ -171,15 +172,15 @@ class Store:
             If recorded events could not be written; they are lost.
         """
         try:
-            self._writer.close()
+            self.writer.close()
         finally:
-            self._engine.dispose()
+            self.engine.dispose()
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        if self._in_memory:  # there is only one connection, and the writer's thread uses it
-            return self._writer.call(work)
-        self._writer.require_open()
-        with faults(self._name), self._engine.connect() as connection:
+        if self.in_memory:  # there is only one connection, and the writer's thread uses it
+            return self.writer.call(work)
+        self.writer.require_open()
+        with faults(self.name), self.engine.connect() as connection:
             return work(connection)
 
 

@@ -5,17 +5,26 @@ An *item* is posted and forgotten by the poster: items wait a moment for company
 together, and survive the death of the process once written (not the loss of power).
 """
 
+import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from logging import ERROR
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from flwr.errors import StoreError
+from flwr.errors import (
+    NodeNotFoundError,
+    ObjectNotFoundError,
+    RunNotFoundError,
+    RunStateError,
+    StoreError,
+    SupersededError,
+)
 from flwr.log import log
 from flwr.store.database import DURABILITY
 from flwr.store.faults import faults
@@ -27,6 +36,15 @@ GATHER_SECONDS = 0.2  # items wait so long for company
 RETRY_SECONDS = 2.0  # and so long when they could not be written
 GROUP_SIZE = 1_000
 
+# Calls raise these before they have written anything: the rest of their group goes on
+REFUSALS = (
+    NodeNotFoundError,
+    ObjectNotFoundError,
+    RunNotFoundError,
+    RunStateError,
+    SupersededError,
+)
+
 
 class Writer(Generic[Item]):
     """Write to a database from one thread.
@@ -37,7 +55,8 @@ class Writer(Generic[Item]):
         The database.
     write : callable
         Writes consecutive items in the transaction of a connection. It, and every call, may be
-        run twice: a group that fails is rolled back, and its parts are tried one by one.
+        run twice: a group that fails is rolled back, and its parts are tried one by one. A call
+        that raises one of `REFUSALS` must do so before it writes.
     name : str
         What to call the database in messages.
     """
@@ -59,9 +78,26 @@ class Writer(Generic[Item]):
 
     def call(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction, and return its result once that is on disk."""
-        call = _Call(work, Future())
-        self._put(call)
-        return cast("T", call.future.result())
+        future: Future[T] = Future()
+        self._put(_Call(work, future))
+        return future.result()
+
+    def submit(
+        self, work: Callable[[Connection], T], after: Callable[[T], None] | None = None
+    ) -> "asyncio.Future[T]":
+        """Do the same for an event loop, which is woken once for a whole group.
+
+        Parameters
+        ----------
+        work : callable
+            What to run in a transaction.
+        after : callable, optional
+            Called with the result in the writer's thread, when that is on disk and before
+            anything else is written.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(_Call(work, future, after))
+        return future
 
     def post(self, item: Item) -> None:
         """Have an item written soon. It must not change afterwards."""
@@ -152,7 +188,7 @@ class Writer(Generic[Item]):
             if error is None:
                 continue
             if isinstance(part, _Call):
-                part.future.set_exception(error)
+                _deliver([(part, error, None)])
             else:
                 unwritten += part
                 self._report(error)
@@ -163,7 +199,7 @@ class Writer(Generic[Item]):
         """Write parts in one transaction; return why it failed, if it did."""
         posted_only = not any(isinstance(part, _Call) for part in parts)
         options = {DURABILITY: "normal" if posted_only else "full"}
-        results: list[Any] = []
+        done: list[_Outcome] = []
         try:
             with (
                 faults(self._name),
@@ -171,17 +207,24 @@ class Writer(Generic[Item]):
             ):
                 for part in parts:
                     if isinstance(part, _Call):
-                        results.append(part.work(connection))
+                        done.append(_outcome(part, connection))
                     else:
-                        results.append(self._write(connection, part))
+                        self._write(connection, part)
         except Exception as error:  # whatever it is, someone is told
             return error
-        for part, result in zip(parts, results, strict=True):
-            if isinstance(part, _Call):
-                part.future.set_result(result)
-            else:
-                self._failure = None
+        if len(done) < len(parts):
+            self._failure = None
+        for call, refusal, result in done:
+            if call.after is not None and refusal is None:
+                self._follow_up(call.after, result)
+        _deliver(done)
         return None
+
+    def _follow_up(self, after: Callable[[Any], None], result: Any) -> None:
+        try:
+            after(result)
+        except Exception as error:  # what was committed stays true
+            log(ERROR, "After a change of %s: %s", self._name, error)
 
     def _report(self, error: Exception) -> None:
         if self._failure is None:
@@ -192,7 +235,42 @@ class Writer(Generic[Item]):
 @dataclass(frozen=True, slots=True)
 class _Call:
     work: Callable[[Connection], Any]
-    future: Future[Any]
+    future: "Future[Any] | asyncio.Future[Any]"
+    after: Callable[[Any], None] | None = None
+
+
+_Outcome = tuple[_Call, Exception | None, Any]  # a call, why it failed if it did, its result
+
+
+def _outcome(call: _Call, connection: Connection) -> _Outcome:
+    try:
+        return call, None, call.work(connection)
+    except REFUSALS as error:
+        return call, error, None
+
+
+def _deliver(outcomes: Sequence[_Outcome]) -> None:
+    """Give results to those who wait: threads one by one, each event loop all at once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+    for outcome in outcomes:
+        future = outcome[0].future
+        if isinstance(future, Future):
+            _resolve([outcome])
+        else:
+            by_loop.setdefault(future.get_loop(), []).append(outcome)
+    for loop, mine in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, mine)
+
+
+def _resolve(outcomes: Sequence[_Outcome]) -> None:
+    for call, error, result in outcomes:
+        if call.future.done():  # whoever asked was cancelled
+            continue
+        if error is not None:
+            call.future.set_exception(error)
+        else:
+            call.future.set_result(result)
 
 
 def _parts(group: "list[_Call | Item]") -> "list[_Call | list[Item]]":
