@@ -123,6 +123,7 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         self.run(self.servers.close(grace=0.5))
+        self.run(asyncio.sleep(0.02))  # whoever was just connecting is cut
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

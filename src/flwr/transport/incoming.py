@@ -126,6 +126,9 @@ class Door(web.Server):
     def __init__(self, answer: Any, limits: Limits) -> None:
         super().__init__(answer, handler_cancellation=True)
         self._limits = limits
+        self._open: dict[RequestHandler, asyncio.Transport] = {}
+        self._changed = asyncio.Event()
+        self._closing = False
 
     def __call__(self) -> RequestHandler:
         """Make a connection."""
@@ -138,6 +141,34 @@ class Door(web.Server):
             auto_decompress=False,  # a small body must not become a large one
             read_bufsize=PIECE_BYTES // 4,  # reading stops at twice that
         )
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Note a connection; one that was on its way when the server closed is cut."""
+        super().connection_made(handler, transport)
+        self._open[handler] = transport
+        if self._closing:
+            transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Note the end of one."""
+        super().connection_lost(handler, exc)
+        self._open.pop(handler, None)
+        self._changed.set()
+
+    async def close(self, grace: float) -> None:
+        """Let calls finish and answers leave, for ``grace`` seconds each; then cut the rest."""
+        self._closing = True
+        self.pre_shutdown()
+        await self.shutdown(grace)
+        try:
+            async with asyncio.timeout(grace):
+                while self._open:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            for transport in self._open.values():
+                transport.abort()
+            await asyncio.sleep(0)  # the loop tells their ends in its next round
 
 
 class _OnlyForDebugging(logging.Filter):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedIOBase
 
-from flwr.errors import LinkError, RefusedError, TlsError
+from flwr.errors import LinkError, TlsError
 from flwr.transport.address import Address
 from flwr.transport.retry import Broken
 from flwr.transport.tls import ClientTls
@@ -42,7 +42,8 @@ class _Answer(http.client.HTTPResponse):
         try:
             super().begin()
         finally:
-            self.fp = stream
+            if self.fp is not None:
+                self.fp = stream
         if head.last.rstrip(b"\r\n"):
             raise http.client.RemoteDisconnected("the head of the answer was cut")
 
@@ -55,9 +56,17 @@ class _Head:
         self.last = b""
 
     def readline(self, limit: int = -1) -> bytes:
+        """Give a line."""
         line = self._stream.readline(limit)
         self.last = line or b"cut"
         return line
+
+    def flush(self) -> None:
+        """Do nothing, as reading streams do."""
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
 
 class Lines:
@@ -146,12 +155,11 @@ class Lines:
                 raise Broken(cause_of(error)) from error
             try:
                 yield response
-            except RefusedError:
-                self._give_back(line, response)
-                raise
             except (OSError, http.client.HTTPException) as error:
                 raise Broken(cause_of(error)) from error
-            self._give_back(line, response)
+            finally:
+                self._give_back(line, response)
+                response.close()
         finally:
             self._drop(line)
 

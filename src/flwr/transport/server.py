@@ -125,9 +125,7 @@ class Servers:
         """
         for server in self._sockets:
             server.close()
-        for door in self._doors:
-            door.pre_shutdown()
-        await asyncio.gather(*(door.shutdown(grace) for door in self._doors))
+        await asyncio.gather(*(door.close(grace) for door in self._doors))
         for transfers in self._transfers:
             await transfers.close()
 
@@ -173,7 +171,14 @@ async def serve(listens: Sequence[Listen], limits: Limits | None = None) -> Serv
     for port, sockets, context in zip(ports, bound, contexts, strict=True):
         door = Door(port.answer, limits)
         listening = [
-            await loop.create_server(door, sock=one, ssl=context, backlog=_BACKLOG)
+            await loop.create_server(
+                door,
+                sock=one,
+                ssl=context,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=limits.head_seconds if context else None,
+                ssl_shutdown_timeout=0.5 if context else None,  # for clients without a goodbye
+            )
             for one in sockets
         ]
         servers._add(door, listening, transfers)
