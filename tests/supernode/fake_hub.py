@@ -87,7 +87,7 @@ class FakeHub:
     def stop(self, *, forget: bool = False) -> None:
         """Vanish, and perhaps lose everything that was known of nodes."""
         assert self._servers is not None
-        self._do(self._servers.close(0.0))
+        self._do(self._servers.close(0.1))
         self._servers = None
         if forget:
             self._epochs.clear()
