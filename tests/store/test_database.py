@@ -80,7 +80,7 @@ def test_alembic_finds_nothing_to_change_in_a_new_database() -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    with Store.open(None) as store, store._engine.connect() as connection:
+    with Store.open(None) as store, store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
@@ -140,9 +140,10 @@ def test_a_fresh_database_is_begun_beside_the_damaged_one(path: Path) -> None:
 def test_damage_deep_in_the_file_is_noticed_when_read_and_when_a_fresh_one_is_asked_for(
     path: Path,
 ) -> None:
-    content = filled(path)
-    head = 12 * 4096  # the tables are known, their rows are not
-    path.write_bytes(content[:head] + b"\xa5" * (len(content) - head))
+    content = bytearray(filled(path))
+    ((page,),) = run_sql(path, "SELECT rootpage FROM sqlite_master WHERE name = 'runs'")
+    content[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096  # tables are known, rows are not
+    path.write_bytes(content)
     with Store.open(path) as store, pytest.raises(DatabaseDamagedError, match=r"runs\.db"):
         store.runs()
     with Store.open(path, fresh=True) as store:
@@ -171,7 +172,7 @@ def test_a_file_in_the_place_of_the_folder(path: Path) -> None:
 def test_a_database_that_cannot_be_written_says_what_to_do(path: Path) -> None:
     filled(path)
     with Store.open(path) as store:
-        store._writer.call(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
+        store.writer.call(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
         with pytest.raises(StoreError, match="(?s)runs.db cannot be written.*FLWR_HOME"):
             store.create_run(new_run())
 

@@ -177,7 +177,7 @@ def test_an_event_of_a_newer_version_is_read_as_unknown(store: Store) -> None:
     run_id = store.create_run(new_run()).run_id
     body = msgspec.msgpack.encode({"rank": 3})
     row = {"run_id": run_id, "seq": 1, "at": 5.0, "kind": "node-promoted", "body": body}
-    store._writer.call(lambda connection: connection.execute(insert(events_table), [row]))
+    store.writer.call(lambda connection: connection.execute(insert(events_table), [row]))
     assert store.events(run_id) == [(1, 5.0, UnknownEvent("node-promoted", {"rank": 3}))]
 
 
