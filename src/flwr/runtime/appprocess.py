@@ -55,13 +55,13 @@ class LaunchFacts:
         ``host:port`` of its AppIo API.
     token : str
         Of this attempt of this run.
-    root_certificates : str or None
-        PEM file; None for a link without TLS.
+    tls : ClientTls or None
+        Whom to believe; None for plain HTTP.
     """
 
     address: str
     token: str
-    root_certificates: str | None = None
+    tls: ClientTls | None = None
 
     @classmethod
     def read(cls, descriptor: int) -> "LaunchFacts | None":
@@ -71,13 +71,26 @@ class LaunchFacts:
         if not content:
             return None
         told = json.loads(content)
-        return cls(told["address"], told["token"], told.get("root_certificates"))
+        path = told.get("root_certificates")
+        insecure = told.get("insecure", path is None)
+        tls = None if insecure else ClientTls(None if path is None else Path(path))
+        return cls(told["address"], told["token"], tls)
+
+    def written(self) -> bytes:
+        """Return what `read` reads."""
+        path = None if self.tls is None else self.tls.root_certificates
+        return json.dumps(
+            {
+                "address": self.address,
+                "token": self.token,
+                "root_certificates": None if path is None else str(path.absolute()),
+                "insecure": self.tls is None,
+            }
+        ).encode()
 
     def link(self) -> Link:
         """Return a link to the hub."""
-        certificates = self.root_certificates
-        tls = None if certificates is None else ClientTls(Path(certificates))
-        return Link(self.address, tls=tls, token=self.token)
+        return Link(self.address, tls=self.tls, token=self.token)
 
 
 @dataclass

@@ -1,0 +1,28 @@
+"""``flwr-simulation``: runs simulations for a SuperLink with ``--isolation process``."""
+
+import sys
+from collections.abc import Sequence
+
+from flwr.cli.appprocesses import add_single_options, parser_of, run_single
+from flwr.simulation.process import work
+
+
+def main() -> None:
+    """Run ``flwr-simulation`` and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run simulations, one after the other, or the one that a token names."""
+    parser = parser_of(
+        "flwr-simulation",
+        "Run simulations for a SuperLink that was started with --simulation and "
+        "--isolation process.",
+        ["--simulationio-api-address", "--runtime-api-address", "--appio-api-address"],
+    )
+    add_single_options(parser)
+    return run_single(parser.parse_args(arguments), "simulation", work)
+
+
+if __name__ == "__main__":
+    main()
