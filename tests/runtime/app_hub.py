@@ -59,8 +59,12 @@ class AppHub:
         self.finished: appio.Finish | None = None
         self.refuse: RefusedError | None = None
         self.lose: set[str] = set()  # ids of objects that are not there when they are fetched
+        self.simulation: dict[str, Any] | None = None
+        self.ended: list[appio.Ended] = []
         self.attempt = 1
         self.port = 0
+        self._wanted: list[appio.Launch] = []
+        self._unwanted: list[appio.Launched] = []
         self._seq = 0
         self._links: list[Link] = []
         self._loop = asyncio.new_event_loop()
@@ -126,6 +130,34 @@ class AppHub:
 
         self.do(add())
 
+    def want(self, launch: appio.Launch) -> None:
+        """Have a process launched."""
+
+        async def want() -> None:
+            async with self._changed:
+                self._wanted.append(launch)
+                self._changed.notify_all()
+
+        self.do(want())
+
+    def want_no_more(self, launched: appio.Launched) -> None:
+        """Have a process ended."""
+
+        async def want() -> None:
+            async with self._changed:
+                self._unwanted.append(launched)
+                self._changed.notify_all()
+
+        self.do(want())
+
+    def has_text(self, text: str) -> None:
+        """Wait until it was told."""
+        for _ in range(1500):
+            if text in self.text:
+                return
+            threading.Event().wait(0.02)
+        raise TimeoutError(f"{text!r} is not in {self.text!r}")
+
     def end_run(self) -> None:
         """End the run from outside."""
 
@@ -147,11 +179,14 @@ class AppHub:
             appio.RESTORE: self._restore,
             appio.REPORT: self._report,
             appio.FINISH: self._finish,
+            appio.LAUNCH: self._launch,
         }
         api = Api("app", handlers, self._authenticate, self)
         return await serve([Listen(Address("127.0.0.1", self.port), [api])])
 
-    async def _authenticate(self, _rule: Access, token: str, _peer: str) -> Caller:
+    async def _authenticate(self, rule: Access, token: str, _peer: str) -> Caller:
+        if rule == Access.OPEN:
+            return Caller(Access.OPEN)
         if token != f"token-{self.attempt}":
             raise RefusedError(Refusal.SUPERSEDED, "There is a newer attempt.")
         return Caller(Access.APP, run_id=RUN_ID, attempt=self.attempt)
@@ -167,7 +202,7 @@ class AppHub:
         self._note("inputs")
         fab_hash = fab_hash_of(self.fab)
         sheet = RunSheet(RUN_ID, "me/app", "1", fab_hash, run_config=self.run_config)
-        return appio.Inputs(sheet, caller.attempt)
+        return appio.Inputs(sheet, caller.attempt, self.simulation)
 
     async def _fab(self, _: Any, __: Caller) -> Fab:
         return Fab(fab_hash_of(self.fab), self.fab)
@@ -284,6 +319,16 @@ class AppHub:
     async def _finish(self, request: appio.Finish, _: Caller) -> Nothing:
         self.finished = request
         return Nothing()
+
+    async def _launch(self, request: appio.Launching, _: Caller) -> appio.Launches:
+        self.ended += request.ended
+        async with self._changed:
+            await self._until(
+                lambda: bool((self._wanted and request.capacity) or self._unwanted), request.wait
+            )
+            start, self._wanted = self._wanted[: request.capacity], self._wanted[request.capacity :]
+            stop, self._unwanted = self._unwanted, []
+        return appio.Launches(start, stop)
 
     # -- objects
 
