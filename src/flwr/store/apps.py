@@ -3,6 +3,7 @@
 Semantic calls as functions of a connection, each may run twice, and raises before it writes.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -50,14 +51,11 @@ _NEWEST = Compiled(
     .join(runs, runs.c.run_id == hosted.c.run_id)
     .where(hosted.c.run_id == _run)
 )
+_LAST_REPLY = Compiled(select(hosted.c.reply_seq).where(hosted.c.run_id == _run))
 _COUNT_REPLIES = Compiled(
     update(hosted)
     .where(hosted.c.run_id == _run)
-    .values(
-        reply_seq=hosted.c.reply_seq + bindparam("count"),
-        bytes_in=hosted.c.bytes_in + bindparam("nbytes"),
-    )
-    .returning(hosted.c.reply_seq)
+    .values(reply_seq=bindparam("number"), bytes_in=hosted.c.bytes_in + bindparam("nbytes"))
 )
 _COUNT_BYTES_OUT = Compiled(
     update(hosted)
@@ -68,11 +66,11 @@ _id: BindParameter[str] = bindparam("id")
 _TAKE_MESSAGE = Compiled(
     delete(messages)
     .where(messages.c.message_id == _id, messages.c.run_id == _run)
-    .returning(messages.c.body_id, messages.c.node_id, messages.c.state)
+    .returning(messages.c.body_id, messages.c.node_id, messages.c.state, messages.c.reply_seq)
 )
 _TAKE_REPLY = Compiled(
     delete(replies)
-    .where(replies.c.message_id == _id, replies.c.run_id == _run)
+    .where(replies.c.run_id == _run, replies.c.seq == bindparam("seq"))
     .returning(replies.c.body_id)
 )
 
@@ -123,33 +121,39 @@ def select_hosted(connection: Connection, run_ids: Sequence[int]) -> dict[int, H
     return found
 
 
-def require_newest(connection: Connection, run_id: int, attempt: int) -> None:
+def require_newest(driver: sqlite3.Connection, run_id: int, attempt: int) -> None:
     """Raise if a run has ended, or if `attempt` is not its newest."""
-    _require_attempt(connection, run_id, attempt)
-    state = _NEWEST(driver_of(connection), run=run_id).fetchone()[1]
+    state = _state_for(driver, run_id, attempt)
     if state not in _LIVE:
         raise RunStateError(f"Run {run_id} has ended: it is {state}.")
 
 
-def _require_attempt(connection: Connection, run_id: int, attempt: int) -> None:
-    row = _NEWEST(driver_of(connection), run=run_id).fetchone()
+def _state_for(driver: sqlite3.Connection, run_id: int, attempt: int) -> str:
+    row = _NEWEST(driver, run=run_id).fetchone()
     if row is None:
         raise RunNotFoundError(f"No run {run_id} is hosted here.")
-    if row[0] != attempt:
+    newest, state = row
+    if newest != attempt:
         raise SupersededError(
-            f"Attempt {attempt} of run {run_id} was superseded by attempt {row[0]}."
+            f"Attempt {attempt} of run {run_id} was superseded by attempt {newest}."
         )
+    return str(state)
 
 
-def count_replies(connection: Connection, run_id: int, count: int, nbytes: int) -> int:
-    """Give new replies of a run their numbers; return the last one."""
-    cursor = _COUNT_REPLIES(driver_of(connection), run=run_id, count=count, nbytes=nbytes)
-    return int(cursor.fetchall()[0][0])
+def last_reply(driver: sqlite3.Connection, run_id: int) -> int:
+    """Return the number of a run's newest reply; 0 if there is none, or no such run."""
+    row = _LAST_REPLY(driver, run=run_id).fetchone()
+    return 0 if row is None else int(row[0])
 
 
-def count_bytes_out(connection: Connection, run_id: int, nbytes: int) -> None:
+def count_replies(driver: sqlite3.Connection, run_id: int, number: int, nbytes: int) -> None:
+    """Note the number of a run's newest reply, and the size of what came."""
+    _COUNT_REPLIES(driver, run=run_id, number=number, nbytes=nbytes)
+
+
+def count_bytes_out(driver: sqlite3.Connection, run_id: int, nbytes: int) -> None:
     """Note the size of a content that goes to a node."""
-    _COUNT_BYTES_OUT(driver_of(connection), run=run_id, nbytes=nbytes)
+    _COUNT_BYTES_OUT(driver, run=run_id, nbytes=nbytes)
 
 
 def launch(connection: Connection, run_id: int, hashed_token: str, now: float) -> int:
@@ -195,7 +199,7 @@ def select_app(connection: Connection, hashed_token: str) -> AppRow | None:
 
 def begin_running(connection: Connection, run_id: int, attempt: int, now: float) -> Run:
     """Move a run that is ``starting`` to ``running``."""
-    require_newest(connection, run_id, attempt)
+    require_newest(driver_of(connection), run_id, attempt)
     run = select_run(connection, run_id)
     if run.state is RunState.RUNNING:
         return run
@@ -206,15 +210,16 @@ def checkpoint(
     connection: Connection, run_id: int, attempt: int, new: NewCheckpoint, now: float
 ) -> tuple[tuple[int, ...], list[str]]:
     """Commit a checkpoint; return the nodes whose work is wanted no more, and objects to remove."""
-    require_newest(connection, run_id, attempt)
+    driver = driver_of(connection)
+    require_newest(driver, run_id, attempt)
     run = Principal("run", run_id)
-    contents.require_objects(connection, run, (new.state, new.context))
+    contents.require_objects(driver, run, (new.state, new.context))
     mine = (checkpoints.c.run_id == run_id, checkpoints.c.scope == new.scope)
     known = connection.execute(select(checkpoints).where(*mine)).first()
     superfluous: list[str | None] = []
     if known is None or known.step <= new.step:
         for body in (new.state, new.context):
-            contents.put_body(connection, run, body)
+            contents.put_body(driver, run, body)
         values = {
             "step": new.step,
             "at": now,
@@ -233,23 +238,24 @@ def checkpoint(
             .where(hosted.c.run_id == run_id)
             .values(checkpoints=hosted.c.checkpoints + 1, launches=1)
         )
-    still_open, released = _release(connection, run_id, new.release)
-    return still_open, contents.collect_garbage(connection, superfluous + released)
+    still_open, released = _release(driver, run_id, new.release)
+    return still_open, contents.drop_bodies(driver, superfluous + released)
 
 
 def _release(
-    connection: Connection, run_id: int, message_ids: Sequence[str]
+    driver: sqlite3.Connection, run_id: int, message_ids: Sequence[str]
 ) -> tuple[tuple[int, ...], list[str | None]]:
     """Delete messages and their replies; return nodes that may work on them, and body ids."""
-    driver = driver_of(connection)
     still_open: dict[int, None] = {}
     body_ids: list[str | None] = []
     for message_id in message_ids:
-        for body_id, node_id, state in _TAKE_MESSAGE(driver, id=message_id, run=run_id).fetchall():
+        found = _TAKE_MESSAGE(driver, id=message_id, run=run_id).fetchall()
+        for body_id, node_id, state, reply_seq in found:
             body_ids.append(body_id)
             if state < ANSWERED:
                 still_open[node_id] = None
-        body_ids += [row[0] for row in _TAKE_REPLY(driver, id=message_id, run=run_id).fetchall()]
+            else:
+                body_ids += _TAKE_REPLY(driver, seq=reply_seq, run=run_id).fetchall()[0]
     return tuple(still_open), body_ids
 
 
@@ -275,7 +281,7 @@ def report(
     now: float,
 ) -> bool:
     """Add events and text of the newest attempt, each report once."""
-    _require_attempt(connection, run_id, attempt)
+    _state_for(driver_of(connection), run_id, attempt)
     mine = hosted.c.run_id == run_id
     row = connection.execute(select(hosted).where(mine)).one()
     if (attempt, seq) <= (row.report_attempt, row.report_seq):
@@ -343,7 +349,7 @@ def end_run(
 ) -> tuple[Run, list[str]]:
     """End a run, and delete what it carried; return the objects to remove, too."""
     if attempt is not None:
-        _require_attempt(connection, run_id, attempt)
+        _state_for(driver_of(connection), run_id, attempt)
         run = select_run(connection, run_id)
         if not run.state.is_live:
             return run, []
@@ -364,7 +370,7 @@ def end_run(
     if last is not None:
         _keep_context(connection, run_id, last, now)
     uploads = contents.let_all_go(connection, Principal("run", run_id))
-    return run, contents.collect_garbage(connection, body_ids, uploads)
+    return run, contents.drop_bodies(driver_of(connection), body_ids, uploads)
 
 
 def _last_context(connection: Connection, run_id: int, given: NewBody | None) -> NewBody | None:
@@ -387,7 +393,7 @@ def _last_context(connection: Connection, run_id: int, given: NewBody | None) ->
 
 
 def _keep_context(connection: Connection, run_id: int, last: NewBody, now: float) -> None:
-    contents.put_body(connection, Principal("run", run_id), last)
+    contents.put_body(driver_of(connection), Principal("run", run_id), last)
     connection.execute(
         insert(checkpoints).values(
             run_id=run_id, scope=0, step=0, at=now, state_id=None, context_id=last.body_id

@@ -1,8 +1,7 @@
 """Statements compiled once, for the driver's own cursor: where a call's microseconds count."""
 
 import sqlite3
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import dialect
@@ -29,15 +28,9 @@ class Compiled:
 
     def __call__(self, driver: sqlite3.Connection, **values: Any) -> sqlite3.Cursor:
         """Run it."""
-        return driver.execute(self._text, {**self._fixed, **values})
-
-    def run(self, driver: sqlite3.Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
-        """Run it with values that need not be spread out."""
-        return driver.execute(self._text, values)
+        return driver.execute(self._text, {**self._fixed, **values} if self._fixed else values)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
     """Return the driver's connection."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
+    return cast("sqlite3.Connection", connection.connection.driver_connection)

@@ -4,6 +4,8 @@ Semantic calls as functions of a connection, each may run twice. Those that make
 superfluous delete their rows and return their ids: the files go after the commit.
 """
 
+import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 
 from sqlalchemy import (
@@ -14,7 +16,6 @@ from sqlalchemy import (
     delete,
     exists,
     literal_column,
-    or_,
     select,
     update,
 )
@@ -23,15 +24,7 @@ from sqlalchemy.dialects.sqlite import insert
 from flwr.errors import ObjectNotFoundError
 from flwr.store.compiled import Compiled, driver_of
 from flwr.store.hubrecords import NewBody, Principal
-from flwr.store.schema import (
-    bodies,
-    body_objects,
-    checkpoints,
-    grants,
-    messages,
-    objects,
-    replies,
-)
+from flwr.store.schema import bodies, body_objects, grants, objects
 
 _HOLD_AGAIN_SECONDS = 600.0  # a probe renews a hold that is older
 
@@ -42,61 +35,42 @@ _body: BindParameter[str] = bindparam("body")
 # a literal, or SQLite does not see that the index of held ones serves
 _is_held = grants.c.held == literal_column("1")
 
-_ADD_BODY = Compiled(insert(bodies).on_conflict_do_nothing())
+_add_body = insert(bodies)
+_ADD_BODY = Compiled(
+    _add_body.on_conflict_do_update(
+        index_elements=["body_id"], set_={"uses": bodies.c.uses + _add_body.excluded.uses}
+    )
+)
+_DROP_BODY = Compiled(
+    update(bodies)
+    .where(bodies.c.body_id == _body)
+    .values(uses=bodies.c.uses - bindparam("count"))
+    .returning(bodies.c.uses)
+)
+_DELETE_BODY = Compiled(delete(bodies).where(bodies.c.body_id == _body))
 _ADD_REF = Compiled(insert(body_objects).on_conflict_do_nothing())
+_REFS = Compiled(select(body_objects.c.object_id).where(body_objects.c.body_id == _body))
+_DELETE_REFS = Compiled(delete(body_objects).where(body_objects.c.body_id == _body))
 _SIZE = Compiled(select(objects.c.size).where(objects.c.object_id == _object))
 _GRANT = Compiled(
     select(grants.c.held, grants.c.at).where(
         grants.c.object_id == _object, grants.c.principal == _who
     )
 )
-_UNHOLD = Compiled(
-    update(grants)
-    .where(grants.c.object_id == _object, grants.c.principal == _who, _is_held)
-    .values(held=0)
-)
 _add_grant = insert(grants)
-_ADD_GRANT = Compiled(
+_HOLD = Compiled(
     _add_grant.on_conflict_do_update(
         index_elements=["object_id", "principal"],
         set_={"at": _add_grant.excluded.at, "held": 1},
     )
 )
-_sent = select(1).select_from(
-    body_objects.join(messages, messages.c.body_id == body_objects.c.body_id)
+_LET_SEE = Compiled(_add_grant.on_conflict_do_nothing())
+_LET_GO = Compiled(
+    update(grants)
+    .where(grants.c.object_id == _object, grants.c.principal == _who, _is_held)
+    .values(held=literal_column("0"))
 )
-_SENT_TO_NODE = Compiled(
-    _sent.where(body_objects.c.object_id == _object, messages.c.node_id == _who).limit(1)
-)
-_answered = select(1).select_from(
-    body_objects.join(replies, replies.c.body_id == body_objects.c.body_id)
-)
-_SENT_TO_RUN = Compiled(
-    _answered.where(body_objects.c.object_id == _object, replies.c.run_id == _who).limit(1)
-)
-_saved = select(1).select_from(
-    body_objects.join(
-        checkpoints,
-        or_(
-            checkpoints.c.state_id == body_objects.c.body_id,
-            checkpoints.c.context_id == body_objects.c.body_id,
-        ),
-    )
-)
-_SAVED_BY_RUN = Compiled(
-    _saved.where(body_objects.c.object_id == _object, checkpoints.c.run_id == _who).limit(1)
-)
-_REFS = Compiled(select(body_objects.c.object_id).where(body_objects.c.body_id == _body))
-_DELETE_BODY = Compiled(
-    delete(bodies).where(
-        bodies.c.body_id == _body,
-        ~exists().where(messages.c.body_id == _body),
-        ~exists().where(replies.c.body_id == _body),
-        ~exists().where(checkpoints.c.state_id == _body),
-        ~exists().where(checkpoints.c.context_id == _body),
-    )
-)
-_DELETE_REFS = Compiled(delete(body_objects).where(body_objects.c.body_id == _body))
+_DELETE_GRANTS = Compiled(delete(grants).where(grants.c.object_id == _object))
 _DELETE_OBJECT = Compiled(
     delete(objects).where(
         objects.c.object_id == _object,
@@ -104,87 +78,90 @@ _DELETE_OBJECT = Compiled(
         ~exists().where(and_(grants.c.object_id == _object, _is_held)),
     )
 )
-_DELETE_GRANTS = Compiled(delete(grants).where(grants.c.object_id == _object))
 
 
-def require_objects(connection: Connection, who: Principal, needed: Iterable[NewBody]) -> None:
+def require_objects(driver: sqlite3.Connection, who: Principal, needed: Iterable[NewBody]) -> None:
     """Raise if a content refers to an object that is not here, or that `who` may not know of."""
     for body in needed:
         for object_id, size in body.objects:
-            found = _SIZE(driver_of(connection), object=object_id).fetchone()
-            if found is None or found[0] != size or not may_read(connection, who, object_id):
+            found = _SIZE(driver, object=object_id).fetchone()
+            if found is None or found[0] != size or not may_read(driver, who, object_id):
                 raise ObjectNotFoundError(
                     f"There is no object {object_id} of {size} bytes.", hint="Upload it first."
                 )
 
 
-def put_body(connection: Connection, who: Principal, body: NewBody) -> None:
+def may_read(driver: sqlite3.Connection, who: Principal, object_id: str) -> bool:
+    """Return whether an object is here, and `who` uploaded it or was sent it."""
+    return _GRANT(driver, object=object_id, who=str(who)).fetchone() is not None
+
+
+def put_body(driver: sqlite3.Connection, who: Principal, body: NewBody, uses: int = 1) -> None:
     """Keep a content whose objects were looked for; what `who` uploaded for it is now in use."""
-    driver = driver_of(connection)
-    row = {"body_id": body.body_id, "content": body.content, "nbytes": body.nbytes}
-    _ADD_BODY.run(driver, row)
+    _ADD_BODY(driver, body_id=body.body_id, content=body.content, nbytes=body.nbytes, uses=uses)
     for object_id, _ in body.objects:
         _ADD_REF(driver, body_id=body.body_id, object_id=object_id)
-        _UNHOLD(driver, object=object_id, who=str(who))
+        _LET_GO(driver, object=object_id, who=str(who))
 
 
-def may_read(connection: Connection, who: Principal, object_id: str) -> bool:
-    """Return whether an object is here, and `who` uploaded it or was sent it."""
-    driver = driver_of(connection)
-    if _SIZE(driver, object=object_id).fetchone() is None:
-        return False
-    if _GRANT(driver, object=object_id, who=str(who)).fetchone() is not None:
-        return True
-    sent = (_SENT_TO_NODE,) if who.kind == "node" else (_SENT_TO_RUN, _SAVED_BY_RUN)
-    return any(
-        statement(driver, object=object_id, who=who.id).fetchone() is not None for statement in sent
-    )
+def let_see(driver: sqlite3.Connection, who: Principal, body: NewBody, now: float) -> None:
+    """Note that a content is sent to someone, who may read its objects from now on."""
+    for object_id, _ in body.objects:
+        _LET_SEE(driver, object_id=object_id, principal=str(who), at=now, held=0)
 
 
 def add_object(
-    connection: Connection, object_id: str, size: int, principal: str, now: float
+    connection: Connection, object_id: str, size: int, who: Principal, now: float
 ) -> None:
     """Note an object whose bytes are here, and who uploaded it."""
     connection.execute(
         insert(objects).values(object_id=object_id, size=size).on_conflict_do_nothing()
     )
-    _ADD_GRANT(driver_of(connection), object_id=object_id, principal=principal, at=now, held=1)
+    _HOLD(driver_of(connection), object_id=object_id, principal=str(who), at=now, held=1)
 
 
 def hold_again(connection: Connection, who: Principal, object_id: str, now: float) -> bool:
     """Keep an object for `who`, about to refer to it; False if it is not here or not for them."""
-    if not may_read(connection, who, object_id):
-        return False
     driver = driver_of(connection)
     grant = _GRANT(driver, object=object_id, who=str(who)).fetchone()
-    if grant is None or not grant[0] or grant[1] < now - _HOLD_AGAIN_SECONDS:
-        _ADD_GRANT(driver, object_id=object_id, principal=str(who), at=now, held=1)
+    if grant is None:
+        return False
+    held, at = grant
+    if not held or at < now - _HOLD_AGAIN_SECONDS:
+        _HOLD(driver, object_id=object_id, principal=str(who), at=now, held=1)
     return True
 
 
-def let_go(connection: Connection, who: Principal, object_ids: Iterable[str]) -> None:
+def let_go(driver: sqlite3.Connection, who: Principal, object_ids: Iterable[str]) -> None:
     """Note that nothing of `who` will refer to objects that were uploaded for it."""
     for object_id in object_ids:
-        _UNHOLD(driver_of(connection), object=object_id, who=str(who))
+        _LET_GO(driver, object=object_id, who=str(who))
 
 
 def let_all_go(connection: Connection, who: Principal) -> list[str]:
     """Take all grants from `who`, and return the objects."""
-    mine = grants.c.principal == str(who)
-    found = list(connection.execute(select(grants.c.object_id).where(mine)).scalars())
-    connection.execute(delete(grants).where(mine))
-    return found
+    statement = delete(grants).where(grants.c.principal == str(who)).returning(grants.c.object_id)
+    return list(connection.execute(statement).scalars())
 
 
-def collect_garbage(
-    connection: Connection, body_ids: Iterable[str | None], object_ids: Iterable[str] = ()
+def drop_bodies(
+    driver: sqlite3.Connection, body_ids: Iterable[str | None], object_ids: Iterable[str] = ()
 ) -> list[str]:
-    """Delete those contents that nothing refers to, and then those objects; return the latter."""
-    driver = driver_of(connection)
+    """Take one use of each content away (ids may repeat; None is nothing), delete what is left.
+
+    Returns
+    -------
+    list of str
+        Those of the contents' objects, and of `object_ids`, that nothing refers to any more.
+    """
     candidates = set(object_ids)
-    for body_id in {body_id for body_id in body_ids if body_id is not None}:
-        if _DELETE_BODY(driver, body=body_id).rowcount:
+    for body_id, count in Counter(body_ids).items():
+        if body_id is None:
+            continue
+        (uses,) = _DROP_BODY(driver, body=body_id, count=count).fetchall()[0]
+        if uses <= 0:
             candidates.update(row[0] for row in _REFS(driver, body=body_id))
+            _DELETE_BODY(driver, body=body_id)
             _DELETE_REFS(driver, body=body_id)
     gone = [
         object_id
@@ -203,7 +180,7 @@ def sweep(connection: Connection, before: float) -> list[str]:
         ~exists().where(body_objects.c.object_id == objects.c.object_id),
         ~exists().where(and_(grants.c.object_id == objects.c.object_id, _is_held)),
     )
-    return collect_garbage(connection, (), list(connection.execute(unused).scalars()))
+    return drop_bodies(driver_of(connection), (), connection.execute(unused).scalars().all())
 
 
 def object_ids(connection: Connection) -> set[str]:

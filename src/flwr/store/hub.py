@@ -17,9 +17,10 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection
 
 from flwr.clock import unix_now
-from flwr.errors import ObjectNotFoundError
+from flwr.errors import ObjectNotFoundError, StoreError
 from flwr.store import apps, contents, mailbox, nodes, runs
 from flwr.store.blobs import RESERVE_BYTES, BlobDir, Upload
+from flwr.store.compiled import driver_of
 from flwr.store.faults import faults
 from flwr.store.folderlock import FolderLock
 from flwr.store.hubrecords import (
@@ -199,7 +200,11 @@ class HubStore:
             If the run has ended.
         ObjectNotFoundError
             If a body refers to an object that is not here, or that the run may not know of.
+        StoreError
+            If a message names a body that is not among the bodies.
         """
+        if any(not 0 <= message.body < len(bodies) for message in messages):
+            raise StoreError("A message names a body that does not come with it.")
         return await self._write(
             lambda c: mailbox.enqueue(c, run_id, attempt, messages, bodies, parked, now)
         )
@@ -224,15 +229,15 @@ class HubStore:
         return await self._write_then_tidy(lambda c: mailbox.answer(c, node_id, replies, now))
 
     async def fail_messages(
-        self, message_ids: Collection[str], code: int, reason: str
+        self, message_ids: Collection[str], code: int, reason: str, now: float
     ) -> dict[int, int]:
         """Answer open messages with an error; return how many new replies each run has."""
         ids = tuple(message_ids)
-        return await self._write(lambda c: mailbox.fail_messages(c, ids, code, reason))
+        return await self._write(lambda c: mailbox.fail_messages(c, ids, code, reason, now))
 
-    async def fail_node(self, node_id: int, code: int, reason: str) -> dict[int, int]:
+    async def fail_node(self, node_id: int, code: int, reason: str, now: float) -> dict[int, int]:
         """Answer all open messages to a node with an error."""
-        return await self._write(lambda c: mailbox.fail_node(c, node_id, code, reason))
+        return await self._write(lambda c: mailbox.fail_node(c, node_id, code, reason, now))
 
     async def fail_expired(self, now: float, code: int, reason: str) -> dict[int, int]:
         """Answer all open messages whose time is up with an error."""
@@ -435,7 +440,7 @@ class HubStore:
         await asyncio.to_thread(self.blobs.place, upload)
         try:
             await self._write(
-                lambda c: contents.add_object(c, upload.object_id, upload.size, str(who), now)
+                lambda c: contents.add_object(c, upload.object_id, upload.size, who, now)
             )
         finally:
             self.blobs.settled(upload.object_id)
@@ -458,7 +463,7 @@ class HubStore:
         await self._in_background(lambda: self.blobs.drop_partials(older_than=now - ORPHAN_SECONDS))
 
     async def _may_read(self, who: Principal, object_id: str) -> bool:
-        return await self._read(lambda c: contents.may_read(c, who, object_id))
+        return await self._read(lambda c: contents.may_read(driver_of(c), who, object_id))
 
     # --- how -----------------------------------------------------------------------------------
 

@@ -66,8 +66,6 @@ class NewMessage:
     node_id: int
     message_type: str
     body: int  # index into the call's bodies
-    group_id: str = ""
-    scope: int = 0
     ttl: float = 43200.0
     meta: bytes = b""
 

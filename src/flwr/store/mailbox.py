@@ -4,8 +4,9 @@ A message is queued, leased to a process of its node, and answered by it or fail
 and for all. Each call may run twice, and raises before it has written anything.
 """
 
+import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -47,7 +48,7 @@ _KNOWN = Compiled(
         messages.c.run_id, messages.c.node_id, messages.c.message_type, messages.c.body_id
     ).where(messages.c.message_id == _id)
 )
-_OPEN_IDS = Compiled(
+_OPEN = Compiled(
     select(messages.c.message_id, messages.c.epoch)
     .where(messages.c.node_id == _node, _is_open, messages.c.expires > _now)
     .order_by(messages.c.seq)
@@ -70,7 +71,7 @@ _WORK = Compiled(
 _LEASE = Compiled(
     update(messages)
     .where(messages.c.message_id == _id)
-    .values(state=LEASED, epoch=bindparam("new_epoch"))
+    .values(state=literal_column(str(LEASED)), epoch=bindparam("new_epoch"))
 )
 _CLOSE = Compiled(
     update(messages)
@@ -81,7 +82,12 @@ _CLOSE = Compiled(
         _is_open,
         messages.c.expires > _now,
     )
-    .values(state=ANSWERED)
+    .values(state=literal_column(str(ANSWERED)), reply_seq=bindparam("number"))
+)
+_FAIL = Compiled(
+    update(messages)
+    .where(messages.c.message_id == _id)
+    .values(state=literal_column(str(FAILED)), reply_seq=bindparam("number"))
 )
 _STATE = Compiled(
     select(messages.c.state).where(
@@ -118,76 +124,84 @@ def enqueue(
     now: float,
 ) -> Enqueued:
     """Take messages of a run, and lease those to nodes that wait."""
-    apps.require_newest(connection, run_id, attempt)
-    run = Principal("run", run_id)
-    contents.require_objects(connection, run, new_bodies)
     driver = driver_of(connection)
-    there: dict[int, bool] = {}
+    run = Principal("run", run_id)
+    apps.require_newest(driver, run_id, attempt)
+    contents.require_objects(driver, run, new_bodies)
+    there = {
+        node_id: nodes.epoch_of(driver, node_id) is not None
+        for node_id in {message.node_id for message in new}
+    }
     known: list[str] = []
     refused: list[RejectedRow] = []
     leased: list[LeasedRow] = []
-    used: set[int] = set()
+    uses: Counter[int] = Counter()
     expiry: float | None = None
     for message in new:
-        node_id = message.node_id
-        if node_id not in there:
-            there[node_id] = nodes.epoch_of(connection, node_id) is not None
-        if not there[node_id]:
-            reason = f"There is no node {node_id}."
+        if not there[message.node_id]:
+            reason = f"There is no node {message.node_id}."
             refused.append(RejectedRow(message.message_id, reason, NO_SUCH_NODE))
             continue
         body = new_bodies[message.body]
-        epoch = parked.get(node_id)
-        row = _row(run_id, message, body, epoch, now)
-        if not _ADD.run(driver, row).rowcount:
-            reason = _difference(driver, run_id, message, body)
-            if reason:
+        epoch = parked.get(message.node_id)
+        if not _add(driver, run_id, message, body, epoch, now):
+            if reason := _difference(driver, run_id, message, body):
                 refused.append(RejectedRow(message.message_id, reason, 0))
             else:
                 known.append(message.message_id)
             continue
-        used.add(message.body)
-        expiry = row["expires"] if expiry is None else min(expiry, row["expires"])
+        uses[message.body] += 1
+        contents.let_see(driver, Principal("node", message.node_id), body, now)
+        expires = now + message.ttl
+        expiry = expires if expiry is None else min(expiry, expires)
         if epoch is not None:
-            leased.append(
-                LeasedRow(
-                    message.message_id,
-                    run_id,
-                    node_id,
-                    message.meta,
-                    body.body_id,
-                    body.content,
-                    now,
-                    message.ttl,
-                )
-            )
-            apps.count_bytes_out(connection, run_id, body.nbytes)
-    for index in sorted(used):
-        contents.put_body(connection, run, new_bodies[index])
+            leased.append(_leased(run_id, message, body, now))
+            apps.count_bytes_out(driver, run_id, body.nbytes)
+    for index, count in uses.items():
+        contents.put_body(driver, run, new_bodies[index], count)
     return Enqueued(tuple(known), tuple(refused), tuple(leased), expiry)
 
 
-def _row(
-    run_id: int, message: NewMessage, body: NewBody, epoch: int | None, now: float
-) -> dict[str, Any]:
-    return {
-        "message_id": message.message_id,
-        "run_id": run_id,
-        "node_id": message.node_id,
-        "message_type": message.message_type,
-        "group_id": message.group_id,
-        "scope": message.scope,
-        "meta": message.meta,
-        "body_id": body.body_id,
-        "created": now,
-        "ttl": message.ttl,
-        "expires": now + message.ttl,
-        "state": QUEUED if epoch is None else LEASED,
-        "epoch": epoch or 0,
-    }
+def _add(
+    driver: sqlite3.Connection,
+    run_id: int,
+    message: NewMessage,
+    body: NewBody,
+    epoch: int | None,
+    now: float,
+) -> bool:
+    """Add a message, leased to a process of its node if that waits; False if the id is known."""
+    cursor = _ADD(
+        driver,
+        message_id=message.message_id,
+        run_id=run_id,
+        node_id=message.node_id,
+        message_type=message.message_type,
+        meta=message.meta,
+        body_id=body.body_id,
+        created=now,
+        ttl=message.ttl,
+        expires=now + message.ttl,
+        state=QUEUED if epoch is None else LEASED,
+        epoch=epoch or 0,
+    )
+    return cursor.rowcount > 0
 
 
-def _difference(driver: Any, run_id: int, message: NewMessage, body: NewBody) -> str:
+def _leased(run_id: int, message: NewMessage, body: NewBody, now: float) -> LeasedRow:
+    return LeasedRow(
+        message_id=message.message_id,
+        run_id=run_id,
+        node_id=message.node_id,
+        meta=message.meta,
+        body_id=body.body_id,
+        body=body.content,
+        created=now,
+        ttl=message.ttl,
+    )
+
+
+def _difference(driver: sqlite3.Connection, run_id: int, message: NewMessage, body: NewBody) -> str:
     """Return how a message differs from the known one of its id, if it does."""
     names = ("run", "destination", "message type", "content")
     given = (run_id, message.node_id, message.message_type, body.body_id)
@@ -210,29 +224,28 @@ def lease(
     now: float,
 ) -> Leased:
     """Hand out what is open for a node and not held by it."""
-    newest = nodes.epoch_of(connection, node_id)
+    driver = driver_of(connection)
+    newest = nodes.epoch_of(driver, node_id)
     if newest is None:
         raise NodeNotFoundError(f"There is no node {node_id}.")
     if newest != epoch:
         raise SupersededError(f"A newer process of node {node_id} has taken over.")
-    driver = driver_of(connection)
     held = dict.fromkeys(holding)
     rows: list[LeasedRow] = []
     room = PART_BYTES
     still_open: set[str] = set()
-    for message_id, its_epoch in _OPEN_IDS(driver, node=node_id, now=now).fetchall():
+    for message_id, its_epoch in _OPEN(driver, node=node_id, now=now).fetchall():
         still_open.add(message_id)
-        if message_id in held:
-            if its_epoch != epoch:
-                _LEASE(driver, id=message_id, new_epoch=epoch)
-        elif len(rows) < limit and room > 0:
-            *fields, nbytes = _WORK(driver, id=message_id).fetchone()
-            row = LeasedRow(*fields)
+        if message_id not in held:
+            if len(rows) >= limit or room <= 0:
+                continue
+            *columns, nbytes = _WORK(driver, id=message_id).fetchone()
+            row = LeasedRow(*columns)
             rows.append(row)
             room -= len(row.body)
-            if its_epoch != epoch:
-                _LEASE(driver, id=message_id, new_epoch=epoch)
-            apps.count_bytes_out(connection, row.run_id, nbytes)
+            apps.count_bytes_out(driver, row.run_id, nbytes)
+        if its_epoch != epoch:
+            _LEASE(driver, id=message_id, new_epoch=epoch)
     return Leased(tuple(rows), tuple(id_ for id_ in held if id_ not in still_open))
 
 
@@ -242,57 +255,49 @@ def answer(
     """Take replies of a node. Returns the objects that were uploaded for nothing, too."""
     driver = driver_of(connection)
     node = Principal("node", node_id)
+    new = _Replies(driver, now)
     accepted: list[str] = []
     dropped: list[str] = []
     missing: list[str] = []
-    new: dict[int, list[NewReply]] = {}
     in_vain: list[str] = []
     for reply in given:
         body = reply.body
-        may = body is None or _may_refer(connection, node, body)
-        # a run that ends takes its messages along, so this finds live runs only
-        key = {"id": reply.message_id, "node": node_id, "run": reply.run_id, "now": now}
-        if may and _CLOSE(driver, **key).rowcount:
-            if body is not None:
-                contents.put_body(connection, node, body)
+        may = body is None or _may_refer(driver, node, body)
+        key = {"id": reply.message_id, "node": node_id, "run": reply.run_id}
+        # a run that ends takes its messages along, so this finds those of live runs only
+        if may and _CLOSE(driver, **key, now=now, number=new.number(reply.run_id)).rowcount:
+            new.add(node, reply)
             accepted.append(reply.message_id)
-            new.setdefault(reply.run_id, []).append(reply)
             continue
-        state = _STATE(driver, **key).fetchone()
-        if state is not None and state[0] < ANSWERED and not may:
+        (state,) = _STATE(driver, **key).fetchone() or (FAILED,)
+        if state < ANSWERED and not may:
             missing.append(reply.message_id)
             continue
-        is_there = state is not None and state[0] == ANSWERED
-        (accepted if is_there else dropped).append(reply.message_id)
+        (accepted if state == ANSWERED else dropped).append(reply.message_id)
         in_vain += [ref.object_id for ref in body.objects] if body else []
-    for run_id, mine in new.items():
-        _add_replies(connection, run_id, node_id, mine)
-    contents.let_go(connection, node, in_vain)
-    gone = contents.collect_garbage(connection, (), in_vain)
-    runs = {run_id: len(mine) for run_id, mine in new.items()}
-    return Answered(tuple(accepted), tuple(dropped), tuple(missing), runs), gone
+    new.count()
+    contents.let_go(driver, node, in_vain)
+    gone = contents.drop_bodies(driver, (), in_vain) if in_vain else []
+    return Answered(tuple(accepted), tuple(dropped), tuple(missing), new.counts), gone
 
 
 def fail_messages(
-    connection: Connection, message_ids: Sequence[str], code: int, reason: str
+    connection: Connection, message_ids: Sequence[str], code: int, reason: str, now: float
 ) -> dict[int, int]:
-    """Answer open ones of some messages with an error."""
-    counts: dict[int, int] = {}
-    for message_id in message_ids:
-        found = _fail(connection, messages.c.message_id == message_id, code, reason)
-        for run_id, count in found.items():
-            counts[run_id] = counts.get(run_id, 0) + count
-    return counts
+    """Answer those of some messages that are open with an error."""
+    return _fail(connection, messages.c.message_id.in_(message_ids), code, reason, now)
 
 
-def fail_node(connection: Connection, node_id: int, code: int, reason: str) -> dict[int, int]:
+def fail_node(
+    connection: Connection, node_id: int, code: int, reason: str, now: float
+) -> dict[int, int]:
     """Answer all open messages to a node with an error."""
-    return _fail(connection, messages.c.node_id == node_id, code, reason)
+    return _fail(connection, messages.c.node_id == node_id, code, reason, now)
 
 
 def fail_expired(connection: Connection, code: int, reason: str, now: float) -> dict[int, int]:
     """Answer all open messages whose time is up with an error."""
-    return _fail(connection, messages.c.expires <= now, code, reason)
+    return _fail(connection, messages.c.expires <= now, code, reason, now)
 
 
 def next_expiry(connection: Connection) -> float | None:
@@ -313,53 +318,73 @@ def collect(connection: Connection, run_id: int, after: int, limit: int) -> list
     return rows
 
 
-def _may_refer(connection: Connection, node: Principal, body: NewBody) -> bool:
+class _Replies:
+    """New replies of runs, numbered in the transaction that adds them.
+
+    The row that holds a run's newest number is read and written in it, so that commit order is
+    number order: whoever has seen a number will never see a smaller one appear.
+    """
+
+    def __init__(self, driver: sqlite3.Connection, now: float) -> None:
+        self.counts: dict[int, int] = {}  # by run
+        self._driver = driver
+        self._now = now
+        self._last: dict[int, int] = {}
+        self._nbytes: dict[int, int] = {}
+
+    def number(self, run_id: int) -> int:
+        """Return the number of a run's next reply."""
+        if run_id not in self._last:
+            self._last[run_id] = apps.last_reply(self._driver, run_id)
+        return self._last[run_id] + 1
+
+    def add(self, node: Principal, reply: NewReply) -> None:
+        """Add a reply, with the number that :meth:`number` told."""
+        run_id, body = reply.run_id, reply.body
+        self._last[run_id] = number = self.number(run_id)
+        self.counts[run_id] = self.counts.get(run_id, 0) + 1
+        if body is not None:
+            contents.put_body(self._driver, node, body)
+            contents.let_see(self._driver, Principal("run", run_id), body, self._now)
+            self._nbytes[run_id] = self._nbytes.get(run_id, 0) + body.nbytes
+        _ADD_REPLY(
+            self._driver,
+            run_id=run_id,
+            seq=number,
+            message_id=reply.message_id,
+            node_id=node.id,
+            meta=reply.meta,
+            body_id=None if body is None else body.body_id,
+            error_code=reply.error_code,
+            error_reason=storable(reply.error_reason),
+            seconds=reply.seconds,
+        )
+
+    def count(self) -> None:
+        """Write the newest numbers down."""
+        for run_id in self.counts:
+            nbytes = self._nbytes.get(run_id, 0)
+            apps.count_replies(self._driver, run_id, self._last[run_id], nbytes)
+
+
+def _may_refer(driver: sqlite3.Connection, node: Principal, body: NewBody) -> bool:
     try:
-        contents.require_objects(connection, node, [body])
+        contents.require_objects(driver, node, [body])
     except ObjectNotFoundError:
         return False
     return True
 
 
-def _add_replies(
-    connection: Connection, run_id: int, node_id: int, mine: Sequence[NewReply]
-) -> None:
-    nbytes = sum(reply.body.nbytes for reply in mine if reply.body is not None)
-    last = apps.count_replies(connection, run_id, len(mine), nbytes)
-    for seq, reply in enumerate(mine, start=last - len(mine) + 1):
-        _ADD_REPLY.run(
-            driver_of(connection),
-            {
-                "run_id": run_id,
-                "seq": seq,
-                "message_id": reply.message_id,
-                "node_id": node_id,
-                "meta": reply.meta,
-                "body_id": None if reply.body is None else reply.body.body_id,
-                "error_code": reply.error_code,
-                "error_reason": storable(reply.error_reason),
-                "seconds": reply.seconds,
-            },
-        )
-
-
 def _fail(
-    connection: Connection, which: ColumnElement[bool], code: int, reason: str
+    connection: Connection, which: ColumnElement[bool], code: int, reason: str, now: float
 ) -> dict[int, int]:
-    statement = (
-        update(messages)
-        .where(which, _is_open)
-        .values(state=FAILED)
-        .returning(messages.c.run_id, messages.c.node_id, messages.c.message_id, messages.c.seq)
-    )
-    failed = sorted(connection.execute(statement).all(), key=lambda row: int(row.seq))
-    by_run: dict[int, list[Any]] = {}
-    for row in failed:
-        by_run.setdefault(row.run_id, []).append(row)
-    for run_id, mine in by_run.items():
-        for row in mine:
-            error = NewReply(
-                message_id=row.message_id, run_id=run_id, error_code=code, error_reason=reason
-            )
-            _add_replies(connection, run_id, row.node_id, [error])
-    return {run_id: len(mine) for run_id, mine in by_run.items()}
+    driver = driver_of(connection)
+    columns = (messages.c.run_id, messages.c.node_id, messages.c.message_id)
+    found = connection.execute(select(*columns).where(which, _is_open).order_by(messages.c.seq))
+    new = _Replies(driver, now)
+    for run_id, node_id, message_id in found.all():
+        _FAIL(driver, id=message_id, number=new.number(run_id))
+        error = NewReply(message_id=message_id, run_id=run_id, error_code=code, error_reason=reason)
+        new.add(Principal("node", node_id), error)
+    new.count()
+    return new.counts

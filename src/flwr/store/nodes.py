@@ -1,12 +1,13 @@
 """The statements on nodes: semantic calls as functions of a connection, each may run twice."""
 
 import secrets
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from flwr.store.compiled import Compiled, driver_of
+from flwr.store.compiled import Compiled
 from flwr.store.hubrecords import NodeRow
 from flwr.store.schema import nodes
 
@@ -66,9 +67,9 @@ def set_offline(connection: Connection, node_ids: Sequence[int], at: float) -> N
     _set(connection, node_ids, online=0, offline_since=at)
 
 
-def epoch_of(connection: Connection, node_id: int) -> int | None:
+def epoch_of(driver: sqlite3.Connection, node_id: int) -> int | None:
     """Return the number of a node's newest process, or None if there is no such node."""
-    row = _EPOCH(driver_of(connection), node=node_id).fetchone()
+    row = _EPOCH(driver, node=node_id).fetchone()
     return None if row is None else int(row[0])
 
 

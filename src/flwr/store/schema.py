@@ -112,6 +112,7 @@ bodies = Table(
     Column("body_id", String, primary_key=True),  # BLAKE3 of the content
     Column("content", LargeBinary, nullable=False),
     Column("nbytes", BigInteger, nullable=False),  # with its objects
+    Column("uses", Integer, nullable=False),  # rows below that refer to it; it goes with the last
 )
 
 body_objects = Table(
@@ -129,7 +130,7 @@ objects = Table(
     Column("size", BigInteger, nullable=False),
 )
 
-# Who may read and refer to an object because they uploaded it
+# Who may read and refer to an object: they uploaded it, or were sent it
 grants = Table(
     "grants",
     metadata,
@@ -152,8 +153,6 @@ messages = Table(
     Column("run_id", BigInteger, nullable=False),
     Column("node_id", BigInteger, nullable=False),
     Column("message_type", String, nullable=False),
-    Column("group_id", String, nullable=False),
-    Column("scope", Integer, nullable=False),
     Column("meta", LargeBinary, nullable=False),
     Column("body_id", String, nullable=False),
     Column("created", Double, nullable=False),
@@ -161,10 +160,9 @@ messages = Table(
     Column("expires", Double, nullable=False),
     Column("state", Integer, nullable=False),
     Column("epoch", BigInteger, nullable=False),  # of the process that it was leased to
-    Index("messages_open", "node_id", "seq", sqlite_where=text("state < 2")),
-    Index("messages_by_expiry", "expires", sqlite_where=text("state < 2")),
-    Index("messages_by_run", "run_id"),
-    Index("messages_by_body", "body_id"),
+    Column("reply_seq", BigInteger),
+    # No index but these two: each costs a page in every commit
+    Index("messages_open", "node_id", "seq", "expires", sqlite_where=text("state < 2")),
 )
 
 replies = Table(
@@ -173,14 +171,14 @@ replies = Table(
     Column("run_id", BigInteger, primary_key=True, autoincrement=False),
     # Numbered under the lock of the run's row, so that commit order is number order
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("message_id", String, nullable=False, unique=True),
+    Column("message_id", String, nullable=False),
     Column("node_id", BigInteger, nullable=False),
     Column("meta", LargeBinary, nullable=False),
     Column("body_id", String),
     Column("error_code", Integer),
     Column("error_reason", String, nullable=False),
     Column("seconds", Double, nullable=False),
-    Index("replies_by_body", "body_id", sqlite_where=text("body_id IS NOT NULL")),
+    sqlite_with_rowid=False,  # one page less in every commit
 )
 
 checkpoints = Table(
@@ -192,8 +190,6 @@ checkpoints = Table(
     Column("at", Double, nullable=False),
     Column("state_id", String),  # a body; none once the run has ended
     Column("context_id", String, nullable=False),  # a body
-    Index("checkpoints_by_state", "state_id"),
-    Index("checkpoints_by_context", "context_id"),
 )
 
 # What the hub knows of a run beside its row in `runs`

@@ -60,6 +60,7 @@ def _create_contents() -> None:
         sa.Column("body_id", sa.String, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
         sa.Column("nbytes", sa.BigInteger, nullable=False),
+        sa.Column("uses", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("body_id", name="pk_bodies"),
     )
     op.create_table(
@@ -95,8 +96,6 @@ def _create_messages() -> None:
         sa.Column("run_id", sa.BigInteger, nullable=False),
         sa.Column("node_id", sa.BigInteger, nullable=False),
         sa.Column("message_type", sa.String, nullable=False),
-        sa.Column("group_id", sa.String, nullable=False),
-        sa.Column("scope", sa.Integer, nullable=False),
         sa.Column("meta", sa.LargeBinary, nullable=False),
         sa.Column("body_id", sa.String, nullable=False),
         sa.Column("created", sa.Double, nullable=False),
@@ -104,14 +103,16 @@ def _create_messages() -> None:
         sa.Column("expires", sa.Double, nullable=False),
         sa.Column("state", sa.Integer, nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("reply_seq", sa.BigInteger),
         sa.PrimaryKeyConstraint("seq", name="pk_messages"),
         sa.UniqueConstraint("message_id", name="uq_messages_message_id"),
     )
-    is_open = sa.text("state < 2")
-    op.create_index("messages_open", "messages", ["node_id", "seq"], sqlite_where=is_open)
-    op.create_index("messages_by_expiry", "messages", ["expires"], sqlite_where=is_open)
-    op.create_index("messages_by_run", "messages", ["run_id"])
-    op.create_index("messages_by_body", "messages", ["body_id"])
+    op.create_index(
+        "messages_open",
+        "messages",
+        ["node_id", "seq", "expires"],
+        sqlite_where=sa.text("state < 2"),
+    )
     op.create_table(
         "replies",
         sa.Column("run_id", sa.BigInteger, autoincrement=False, nullable=False),
@@ -124,10 +125,8 @@ def _create_messages() -> None:
         sa.Column("error_reason", sa.String, nullable=False),
         sa.Column("seconds", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("run_id", "seq", name="pk_replies"),
-        sa.UniqueConstraint("message_id", name="uq_replies_message_id"),
+        sqlite_with_rowid=False,
     )
-    has_body = sa.text("body_id IS NOT NULL")
-    op.create_index("replies_by_body", "replies", ["body_id"], sqlite_where=has_body)
 
 
 def _create_runs() -> None:
@@ -141,8 +140,6 @@ def _create_runs() -> None:
         sa.Column("context_id", sa.String, nullable=False),
         sa.PrimaryKeyConstraint("run_id", "scope", name="pk_checkpoints"),
     )
-    op.create_index("checkpoints_by_state", "checkpoints", ["state_id"])
-    op.create_index("checkpoints_by_context", "checkpoints", ["context_id"])
     op.create_table(
         "hosted",
         sa.Column("run_id", sa.BigInteger, autoincrement=False, nullable=False),
