@@ -152,7 +152,8 @@ class BlobDir:
         self._partial = path / "partial"
         self._gone = path / "gone"
         self._reserve = reserve
-        self._lock = threading.Lock()
+        self._beginning = threading.Lock()  # taken before those of uploads
+        self._lock = threading.Lock()  # taken after them
         self._uploads: dict[Path, Upload] = {}  # with the next two, under the lock
         self._arriving: dict[str, int] = {}  # between their rename and their row
         self._gone_count = 0
@@ -176,18 +177,17 @@ class BlobDir:
             If the rest would not fit.
         """
         path = self.partial_path(object_id, uploader)
-        with self._lock:
+        self.require_room(size - self.partial_size(object_id, uploader))
+        with self._beginning:
             older = self._uploads.get(path)
-        if older is not None:
-            older.close()
-        here = self.partial_size(object_id, uploader)
-        self.require_room(size - here)
-        try:
-            upload = Upload(self, object_id, uploader, size)
-        except OSError as error:
-            raise disk_fault(error, path) from error
-        with self._lock:
-            self._uploads[path] = upload
+            if older is not None:
+                older.close()
+            try:
+                upload = Upload(self, object_id, uploader, size)
+            except OSError as error:
+                raise disk_fault(error, path) from error
+            with self._lock:
+                self._uploads[path] = upload
         try:
             upload.resume()
         except BaseException:

@@ -416,7 +416,7 @@ class HubStore:
         """
         if await self._write(lambda c: contents.hold_again(c, who, object_id, now)):
             return None
-        return await self._in_background(lambda: self.blobs.partial_size(object_id, str(who)))
+        return await asyncio.to_thread(self.blobs.partial_size, object_id, str(who))
 
     async def begin_upload(self, who: Principal, object_id: str, size: int) -> Upload:
         """Begin an upload, or go on with it from its `offset`. Write to it in threads, close it.
