@@ -1,0 +1,327 @@
+"""App bundles: what goes into one, and what is refused when one comes from anybody."""
+
+import hashlib
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from flwr.errors import ConfigError, FabError
+from flwr.runtime import fab
+from flwr.runtime.fabbuild import build
+
+PYPROJECT = """\
+# a comment
+[project]
+name = "my-app"
+version = "1.2.0"
+dependencies = ["numpy"]
+
+[tool.flwr.app]
+publisher = "me"
+
+[tool.flwr.app.components]
+serverapp = "pkg.server:app"
+clientapp = "pkg.client:app"
+
+[tool.flwr.app.config]
+lr.start = 0.1
+
+[tool.flwr.federations]
+default = "here"
+
+[tool.flwr.federations.here]
+options.num-supernodes = 2
+"""
+CODE = {"pkg/__init__.py": "", "pkg/server.py": "app = 1\n", "pkg/client.py": "app = 1\n"}
+
+
+def app_of(folder: Path, more: dict[str, str] | None = None, pyproject: str = PYPROJECT) -> Path:
+    for name, text in {**CODE, **(more or {}), "pyproject.toml": pyproject}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def archive_of(files: dict[str, bytes], listed: str | None = None) -> bytes:
+    """A FAB made by hand, by default with a true list."""
+    if listed is None:
+        listed = "\n".join(
+            f"{name},{hashlib.sha256(data).hexdigest()},{len(data) * 8}"
+            for name, data in files.items()
+        )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+        if listed:
+            archive.writestr(".info/CONTENT", listed)
+    return buffer.getvalue()
+
+
+def files_of() -> dict[str, bytes]:
+    files = {name: text.encode() for name, text in CODE.items()}
+    return {"pyproject.toml": PYPROJECT.encode(), **files}
+
+
+# -- building
+
+
+def test_equal_folders_make_equal_bytes(tmp_path: Path) -> None:
+    one, other = build(app_of(tmp_path / "one")), build(app_of(tmp_path / "other"))
+    assert one.content == other.content
+    assert one.fab_hash == hashlib.sha256(one.content).hexdigest()
+    assert one.file_name == f"me.my-app.1-2-0.{one.fab_hash[:8]}.fab"
+
+
+def test_the_bytes_are_those_of_flower(tmp_path: Path) -> None:
+    # of the same folder, as `flwr build` of 1.41 names it
+    assert build(app_of(tmp_path)).fab_hash[:8] == "081f7997"
+
+
+def test_code_and_configuration_go_in_and_the_rest_is_told(tmp_path: Path) -> None:
+    built = build(
+        app_of(
+            tmp_path,
+            {
+                "README.md": "",
+                "LICENSE": "",
+                "conf/a.yaml": "",
+                "pkg/data.jsonl": "",
+                "pkg/data.csv": "",
+                "pkg/LICENSE": "",
+                "pkg/test_it.py": "",
+                "pkg/it_test.py": "",
+                ".git/config.toml": "",
+                "pkg/.cache/x.py": "",
+                "venv/x.py": "",
+                "pkg/venv/x.py": "",
+                "pkg/__pycache__/x.py": "",
+            },
+        )
+    )
+    assert built.files == (
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "conf/a.yaml",
+        "pkg/__init__.py",
+        "pkg/client.py",
+        "pkg/data.jsonl",
+        "pkg/server.py",
+        "pkg/venv/x.py",
+    )
+    told = {each.path: each.why for each in built.left_out}
+    assert told[".git/"] == told["pkg/.cache/"] == "a hidden folder"
+    assert told["pkg/test_it.py"] == told["pkg/it_test.py"] == "a test"
+    assert "data stays outside" in told["pkg/data.csv"]
+    assert "pkg/LICENSE" in told
+    assert "venv/" in told
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.py").write_text("key = 1")
+    app = app_of(tmp_path / "app")
+    (app / "pkg/link.py").symlink_to(outside / "secret.py")
+    (app / "pkg/links").symlink_to(outside)
+    built = build(app)
+    assert not any("link" in name or "secret" in name for name in built.files)
+    assert {each.path for each in built.left_out} == {"pkg/link.py", "pkg/links/"}
+
+
+def test_gitignore_of_the_root_counts(tmp_path: Path) -> None:
+    ignored = {".gitignore": "# mine\n*.json\n!keep.json\nlocal/\n", "a.json": "", "keep.json": ""}
+    built = build(app_of(tmp_path, {**ignored, "local/x.py": "", "pkg/.gitignore": "client.py"}))
+    assert "keep.json" in built.files
+    assert "pkg/client.py" in built.files
+    assert not {"a.json", "local/x.py"} & set(built.files)
+
+
+def test_patterns_narrow_it_down(tmp_path: Path) -> None:
+    lines = 'publisher = "me"\nfab-include = ["pkg/**/*.py"]\nfab-exclude = ["pkg/x.py"]'
+    text = PYPROJECT.replace('publisher = "me"', lines)
+    built = build(app_of(tmp_path, {"pkg/x.py": "", "README.md": ""}, text))
+    assert set(built.files) == {"pyproject.toml", *CODE}
+
+
+@pytest.mark.parametrize(
+    ("setting", "match"),
+    [
+        ('fab-exclude = ["nothing*.py"]', "no file of the app matches 'nothing"),
+        ('fab-include = ["pkg/*.csv"]', "no file of the app matches"),
+        ("fab-include = 3", "must be a list of patterns"),
+    ],
+)
+def test_patterns_that_do_nothing_are_errors(tmp_path: Path, setting: str, match: str) -> None:
+    text = PYPROJECT.replace('publisher = "me"', f'publisher = "me"\n{setting}')
+    with pytest.raises(ConfigError, match=match):
+        build(app_of(tmp_path, {"pkg/data.csv": ""}, text))
+
+
+def test_an_ignored_pyproject_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="names pyproject.toml"):
+        build(app_of(tmp_path, {".gitignore": "*.toml"}))
+
+
+def test_federations_stay_at_home(tmp_path: Path) -> None:
+    built = build(app_of(tmp_path))
+    project = fab.read_files(built.content)["pyproject.toml"].decode()
+    assert "federations" not in project
+    assert "comment" not in project
+
+
+def test_too_much_is_refused_with_the_largest_file(tmp_path: Path) -> None:
+    with pytest.raises(FabError, match="at most 10485760") as caught:
+        build(app_of(tmp_path, {"pkg/big.json": "1" * (fab.MOST_BYTES + 1)}))
+    assert "pkg/big.json" in caught.value.hint
+    with pytest.raises(FabError, match="at most 998"):
+        build(app_of(tmp_path / "many", {f"pkg/f{n}.py": "" for n in range(1000)}))
+
+
+# -- reading and unpacking
+
+
+def test_what_is_built_is_read(tmp_path: Path) -> None:
+    app = fab.read(build(app_of(tmp_path)).content)
+    assert (app.fab_id, app.version, app.run_config) == ("me/my-app", "1.2.0", {"lr.start": 0.1})
+
+
+def test_a_fab_is_unpacked_once(tmp_path: Path) -> None:
+    built = build(app_of(tmp_path / "app"))
+    apps = tmp_path / "apps"
+    app = fab.unpack(built.content, apps)
+    assert app.app_dir == apps / f"me.my-app.1.2.0.{built.fab_hash[:8]}"
+    assert (app.app_dir / "pkg/server.py").read_text() == "app = 1\n"
+    (app.app_dir / "pkg/server.py").write_text("app = 2\n")  # tells whether it is written again
+    assert fab.unpack(built.content, apps) == app
+    assert (app.app_dir / "pkg/server.py").read_text() == "app = 2\n"
+    assert [path.name for path in apps.iterdir()] == [app.app_dir.name]
+
+
+def test_another_fab_with_the_same_eight_digits_gets_its_own_folder(tmp_path: Path) -> None:
+    built = build(app_of(tmp_path / "app"))
+    taken = tmp_path / "apps" / f"me.my-app.1.2.0.{built.fab_hash[:8]}"
+    (taken / "pkg").mkdir(parents=True)
+    app = fab.unpack(built.content, tmp_path / "apps")
+    assert app.app_dir.name == f"me.my-app.1.2.0.{built.fab_hash}"
+
+
+def test_names_in_pyproject_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    text = PYPROJECT.replace('"me"', '"../../me"').replace("1.2.0", "/etc/1")
+    built = build(app_of(tmp_path / "app", pyproject=text))
+    app = fab.unpack(built.content, tmp_path / "apps")
+    assert app.app_dir.parent == tmp_path / "apps"
+
+
+def test_a_fab_of_1_18_is_read() -> None:
+    files = files_of()
+    listed = "\n".join(
+        f"{name},{hashlib.sha256(data).hexdigest()},{len(data) * 8}"
+        for name, data in files.items()
+        if name != "pyproject.toml"
+    )
+    assert fab.read(archive_of(files, listed + "\n")).fab_id == "me/my-app"
+
+
+def refused(content: bytes, match: str, tmp_path: Path) -> None:
+    with pytest.raises(FabError, match=match):
+        fab.read(content)
+    with pytest.raises(FabError, match=match):
+        fab.unpack(content, tmp_path / "apps")
+    assert not list((tmp_path / "apps").glob("*")) if (tmp_path / "apps").exists() else True
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + b"x" * 100])
+def test_what_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> None:
+    refused(content, "no ZIP archive", tmp_path)
+
+
+def test_a_cut_or_altered_archive_is_refused(tmp_path: Path) -> None:
+    content = archive_of(files_of())
+    refused(content[: len(content) // 2], "no ZIP archive", tmp_path)
+    at = content.index(b"app = 1")
+    altered = content[:at] + b"app = 2" + content[at + 7 :]
+    refused(altered, "damaged one: Bad CRC", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.py", "/etc/out.py", "a/../../out.py", "C:/out.py", "a\\b.py"]
+)
+def test_what_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    refused(archive_of({**files_of(), name: b""}), "escapes the app's folder", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a//b.py", "./a.py", "a/./b.py", "a\nb.py", "x" * 300 + ".py"])
+def test_odd_names_are_refused(name: str, tmp_path: Path) -> None:
+    refused(archive_of({**files_of(), name: b""}), "no proper name|too long a name", tmp_path)
+
+
+def with_entry(entry: zipfile.ZipInfo, data: bytes) -> bytes:
+    buffer = io.BytesIO(archive_of(files_of()))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(entry, data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
+def test_links_and_devices_are_refused(kind: int, tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("pkg/link")
+    entry.external_attr = (kind | 0o777) << 16
+    refused(with_entry(entry, b"/etc/passwd"), "neither file nor folder", tmp_path)
+
+
+def test_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("pkg/bomb.py")
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    bomb = with_entry(entry, bytes(fab.MOST_UNPACKED))
+    assert len(bomb) < 1 << 20
+    refused(bomb, "come to .* at most 67108864", tmp_path)
+    refused(archive_of({f"{n}.py": b"" for n in range(1001)}), "at most 1000", tmp_path)
+    refused(bytes(fab.MOST_BYTES + 1), "at most 10485760", tmp_path)
+
+
+def test_sizes_that_lie_are_refused(tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("pkg/bomb.py")
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    content = bytearray(with_entry(entry, bytes(100_000)))
+    size = (100_000).to_bytes(4, "little")
+    at = content.rindex(size)  # in the directory at the end
+    content[at : at + 4] = (10).to_bytes(4, "little")
+    refused(bytes(content), "no ZIP|longer", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_doubles_and_files_that_are_folders_are_refused(tmp_path: Path) -> None:
+    refused(with_entry(zipfile.ZipInfo("pkg/server.py"), b"app = 2"), "is there twice", tmp_path)
+    refused(with_entry(zipfile.ZipInfo("pkg/server.py/x.py"), b""), "and a folder too", tmp_path)
+
+
+def test_rare_compressions_are_refused(tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("pkg/x.py")
+    entry.compress_type = zipfile.ZIP_LZMA
+    refused(with_entry(entry, b"1"), "compressed in a rare way", tmp_path)
+
+
+def test_the_list_must_be_there_and_true(tmp_path: Path) -> None:
+    files = files_of()
+    refused(archive_of(files, ""), "has no '.info/CONTENT'", tmp_path)
+    refused(archive_of(files, "one line"), "not as it should be", tmp_path)
+    refused(archive_of(files, "pyproject.toml,0,0"), "does not list: 'pkg/__init__.py'", tmp_path)
+    refused(with_entry(zipfile.ZipInfo("pkg/more.py"), b""), "not list: 'pkg/more.py'", tmp_path)
+    listed = "\n".join(f"{name},{'0' * 64},8" for name in files)
+    refused(archive_of(files, listed), "was altered", tmp_path)
+    refused(archive_of(files, listed + "\npkg/gone.py,0,0"), "not hold: 'pkg/gone.py'", tmp_path)
+    del files["pyproject.toml"]
+    refused(archive_of(files), "has no 'pyproject.toml'", tmp_path)
+
+
+def test_a_bad_project_file_is_told_with_all_its_problems(tmp_path: Path) -> None:
+    files = files_of() | {"pyproject.toml": b"[project]\nname = 3\n"}
+    with pytest.raises(ConfigError, match="version"):
+        fab.unpack(archive_of(files), tmp_path / "apps")
+    assert list((tmp_path / "apps").iterdir()) == []
