@@ -1,13 +1,22 @@
 """The checkpoints of a strategy's rounds, where the grid keeps such things."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from flwr.serverapp.grid import Grid, SavesCheckpoints
 
-if TYPE_CHECKING:
-    from flwr.serverapp.strategy.strategy import Strategy
+
+class Stateful(Protocol):
+    """Gives its state and takes it up: a strategy."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it up."""
+        ...
 
 
 class Checkpoints:
@@ -19,7 +28,7 @@ class Checkpoints:
         Whether the strategy goes on from a state that was saved in this run.
     """
 
-    def __init__(self, grid: SavesCheckpoints | None, strategy: "Strategy") -> None:
+    def __init__(self, grid: SavesCheckpoints | None, strategy: Stateful) -> None:
         self._grid = grid
         self._strategy = strategy
         state = None if grid is None else grid.open_scope()
@@ -34,7 +43,7 @@ class Checkpoints:
 
 
 @contextmanager
-def checkpoints(grid: Grid, strategy: "Strategy") -> Iterator[Checkpoints]:
+def checkpoints(grid: Grid, strategy: Stateful) -> Iterator[Checkpoints]:
     """Let a strategy go on from its last checkpoint, if there is one, and save others."""
     saves = grid if isinstance(grid, SavesCheckpoints) else None
     try:
