@@ -2,6 +2,7 @@
 
 import random
 import threading
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from app_hub import RUN_ID, AppHub
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.app.events import Event, Exchange
+from flwr.app.memory import set_allocator
 from flwr.errors import RefusedError, RunFailedError
 from flwr.runtime.linkgrid import LinkGrid
 from flwr.runtime.runinfo import RunInfo
@@ -322,3 +324,34 @@ def test_scopes_are_numbered_through_and_find_their_own_states(hub: AppHub) -> N
     again.checkpoint({})  # of main, behind three scopes
     hub.attempt = 3
     assert grid_of(hub).open_scope() is None
+
+
+def test_a_stream_of_large_replies_holds_few_of_them(hub: AppHub) -> None:
+    alive: set[int] = set()
+    most = 0
+
+    def allocate(nbytes: int) -> np.ndarray:
+        nonlocal most
+        memory = np.empty(nbytes, np.uint8)
+        if nbytes > LARGE and threading.current_thread().name in watched:
+            alive.add(id(memory))
+            weakref.finalize(memory, alive.discard, id(memory))
+            most = max(most, len(alive))
+        return memory
+
+    watched = {threading.current_thread().name, "flwr-fetch_0", "flwr-fetch_1"}
+    hub.nodes = dict.fromkeys(range(1, 13), large)
+    grid = grid_of(hub)
+    list(grid.send_and_receive(asks(*hub.nodes), timeout=0))  # all have worked once
+    stream = grid.stream(asks(*hub.nodes, kind="query"))
+    set_allocator(allocate)
+    try:
+        total = sum(int(next(iter(reply.content["a"].values())).numpy()[0]) for reply in stream)
+    finally:
+        set_allocator(None)
+    assert total == sum(hub.nodes)
+    assert most <= 5  # the one in hand, two fetched ahead, and what is just being let go of
+
+
+def large(message: Message) -> RecordDict:
+    return RecordDict({"a": ArrayRecord([np.full(LARGE, node_of(message))])})
