@@ -92,6 +92,12 @@ def update_console_handler(
         console_handler.colored = colored
 
 
+def file_formatter(before: str = "") -> logging.Formatter:
+    """Return what makes the lines of log files; `before` is put in front of each."""
+    place = "%(filename)s:%(lineno)d"
+    return logging.Formatter(f"{before}%(levelname)s %(name)s %(asctime)s | {place} | %(message)s")
+
+
 def configure(identifier: str, filename: str | None = None, host: str | None = None) -> None:
     """Also log to a file, or to an HTTP host (posted to ``/log``), at level DEBUG.
 
@@ -107,12 +113,7 @@ def configure(identifier: str, filename: str | None = None, host: str | None = N
     if filename:
         to_file = logging.FileHandler(filename)
         to_file.setLevel(logging.DEBUG)
-        to_file.setFormatter(
-            logging.Formatter(
-                f"{identifier} | %(levelname)s %(name)s %(asctime)s | "
-                "%(filename)s:%(lineno)d | %(message)s"
-            )
-        )
+        to_file.setFormatter(file_formatter(f"{identifier} | "))
         FLOWER_LOGGER.addHandler(to_file)
     if host:
         from logging.handlers import HTTPHandler

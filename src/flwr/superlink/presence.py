@@ -18,7 +18,7 @@ class Presence:
 
     def __init__(self, online: Iterable[int] = (), now: float = 0.0) -> None:
         self._open: dict[int, int] = {}  # how many requests a node has open
-        self._away: dict[int, float] = {node: now for node in online}  # since when, oldest first
+        self._away: dict[int, float] = dict.fromkeys(online, now)  # since when, oldest first
 
     def __contains__(self, node_id: int) -> bool:
         return node_id in self._open or node_id in self._away

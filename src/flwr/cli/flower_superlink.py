@@ -1,0 +1,307 @@
+"""``flower-superlink``: the hub. It takes the options of Flower 1.18 and of 1.41."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from logging import INFO, WARNING
+from logging.handlers import TimedRotatingFileHandler
+from pathlib import Path
+
+from flwr._version import __version__
+from flwr.cli import exitblock
+from flwr.cli.exitblock import exit_block
+from flwr.config import parse_config_args, state_dir
+from flwr.errors import (
+    AddressError,
+    DatabaseDamagedError,
+    DatabaseNewerError,
+    FlwrError,
+    SettingsError,
+)
+from flwr.log import FLOWER_LOGGER, file_formatter, log
+from flwr.superlink.settings import Isolation, Port, Service, Settings
+from flwr.transport.address import Address, parse
+from flwr.transport.tls import ServerTls
+
+IN_MEMORY = (":flwr-in-memory:", ":flwr-in-memory-state:", ":memory:")
+APP_PORT, FLEET_PORT, CONTROL_PORT, REST_PORT, SIMULATION_PORT = 9091, 9092, 9093, 9095, 9096
+ALL = (Service.APP, Service.FLEET, Service.CONTROL)
+SIMULATION_EXECUTOR = "flwr.superexec.simulation:executor"
+EXECUTORS = ("flwr.superexec.deployment:executor", SIMULATION_EXECUTOR)
+
+# What these promise would not be there: better no SuperLink than one that seems protected.
+SECURITY = {
+    "auth_list_public_keys": "nodes are not authenticated",
+    "auth_superlink_private_key": "nodes are not authenticated",
+    "auth_superlink_public_key": "nodes are not authenticated",
+    "enable_supernode_auth": "nodes are not authenticated",
+    "superexec_auth_secret_file": "launchers are not authenticated",
+    "user_auth_config": "accounts are not authenticated",
+    "account_auth_config": "accounts are not authenticated",
+    "disable_oidc_tls_cert_verification": "accounts are not authenticated",
+    "enable_event_log": "no audit log is written",
+    "artifact_provider_config": "artifacts are kept in the folders of runs only",
+}
+# What these set does not exist here, and nothing is lost by it.
+WITHOUT_MEANING = {
+    "storage_dir": "apps are kept in the database",
+    "flwr_dir": "set FLWR_HOME instead",
+    "fleet_api_num_workers": "one process serves all nodes",
+    "executor_dir": "FLWR_HOME says where files lie",
+    "disable_runtime_dependency_installation": "the SuperLink never installs anything",
+    "allow_runtime_dependency_installation": (
+        "the SuperLink never installs anything: install what apps need beside it"
+    ),
+}
+
+
+def main() -> None:
+    """Run ``flower-superlink`` and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Serve as the arguments say; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = read_settings(options)
+        _log_to_file(options)
+        from flwr.superlink.serve import run_superlink
+
+        return run_superlink(settings)
+    except AddressError as error:
+        return exit_block(exitblock.ADDRESS_INVALID, str(error))
+    except SettingsError as error:
+        return exit_block(exitblock.SUPERLINK_INVALID_ARGS, str(error))
+    except (DatabaseDamagedError, DatabaseNewerError) as error:
+        return exit_block(exitblock.SUPERLINK_DATABASE_SCHEMA_MISMATCH, str(error))
+    except FlwrError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return error.exit_code
+
+
+def read_settings(options: argparse.Namespace) -> Settings:
+    """Return what the options ask for.
+
+    Raises
+    ------
+    SettingsError
+        If they contradict each other, or promise what is not there.
+    AddressError
+        If an address cannot be read.
+    """
+    _refuse_promises(options)
+    for name, why in WITHOUT_MEANING.items():
+        if getattr(options, name) not in (None, False):
+            log(WARNING, "%s has no effect: %s.", _flag(name), why)
+    if options.fleet_api_type:
+        log(WARNING, "--fleet-api-type: nodes are served over HTTP, whatever the type.")
+    return Settings(
+        ports=_ports(options),
+        state_dir=state_dir(),
+        tls=_tls(options),
+        database=None if options.database in IN_MEMORY else Path(options.database).absolute(),
+        isolation=Isolation(options.isolation),
+        simulation=_is_simulation(options),
+        simulation_options=parse_config_args(options.executor_config, option="--executor-config"),
+    )
+
+
+def _refuse_promises(options: argparse.Namespace) -> None:
+    for name, lack in SECURITY.items():
+        if getattr(options, name) not in (None, False):
+            raise SettingsError(
+                f"{_flag(name)} asks for something that this version does not have: {lack}.",
+                hint="Leave the option out only if you can do without what it protects.",
+            )
+
+
+def _tls(options: argparse.Namespace) -> ServerTls | None:
+    names = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certfile")
+    given = [name for name in names if getattr(options, name)]
+    if options.insecure:
+        if given:
+            raise SettingsError(
+                f"--insecure and {_flag(given[0])} contradict each other.",
+                hint="Leave --insecure out to serve TLS, or the certificates to serve plain HTTP.",
+            )
+        log(
+            WARNING, "--insecure: links are not encrypted. Whoever is on the network can read them."
+        )
+        return None
+    if len(given) < len(names):
+        lacking = ", ".join(_flag(name) for name in names if name not in given)
+        raise SettingsError(
+            f"TLS needs a certificate, its key and the CA's certificate; missing: {lacking}.",
+            hint="Give all three, or --insecure to serve without encryption.",
+        )
+    return ServerTls(*(Path(getattr(options, name)).expanduser() for name in names))
+
+
+def _ports(options: argparse.Namespace) -> tuple[Port, ...]:
+    """Return where to listen: each protocol at a port of its own, or all at ``--host/--port``."""
+    together = options.host is not None or options.port is not None
+    ports = []
+    if together:
+        ports.append(Port(Address(options.host or "127.0.0.1", options.port or 8000), ALL))
+        if options.port == 0:
+            ports[0] = Port(Address(options.host or "127.0.0.1", 0), ALL)
+    rest = options.fleet_api_type == "rest"
+    for service, text, default in (
+        (Service.APP, options.serverappio_api_address, APP_PORT),
+        (Service.FLEET, options.fleet_api_address, REST_PORT if rest else FLEET_PORT),
+        (Service.CONTROL, options.control_api_address, CONTROL_PORT),
+    ):
+        if text is not None:
+            ports.append(Port(parse(text, default), (service,)))
+        elif not together:
+            ports.append(Port(Address("0.0.0.0", default), (service,)))  # noqa: S104 - documented
+    if options.simulationio_api_address is not None:
+        address = parse(options.simulationio_api_address, SIMULATION_PORT)
+        ports.append(Port(address, (Service.APP,)))
+    if options.health_server_address is not None:
+        ports.append(Port(parse(options.health_server_address), ()))
+    return tuple(ports)
+
+
+def _is_simulation(options: argparse.Namespace) -> bool:
+    if options.executor is not None and options.executor not in EXECUTORS:
+        raise SettingsError(
+            f"There is no executor '{options.executor}'.",
+            hint=f"There are: {', '.join(EXECUTORS)}.",
+        )
+    simulation = options.simulation or options.executor == SIMULATION_EXECUTOR
+    if options.executor_config and not simulation:
+        raise SettingsError(
+            "--executor-config sets options of simulations, and this SuperLink runs none.",
+            hint="Add --simulation, or leave it out.",
+        )
+    return bool(simulation)
+
+
+def _log_to_file(options: argparse.Namespace) -> None:
+    if options.log_file is None:
+        return
+    try:
+        Path(options.log_file).absolute().parent.mkdir(parents=True, exist_ok=True)
+        handler = TimedRotatingFileHandler(
+            options.log_file,
+            when="H",
+            interval=options.log_rotation_interval_hours,
+            backupCount=options.log_rotation_backup_count,
+        )
+    except OSError as error:
+        raise SettingsError(f"--log-file {options.log_file}: {error.strerror}.") from error
+    handler.setFormatter(file_formatter())
+    handler.setLevel(INFO)
+    FLOWER_LOGGER.addHandler(handler)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 1 << 16:
+        raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flower-superlink",
+        description="Start a SuperLink: the hub between SuperNodes, app processes, and flwr.",
+    )
+    add = parser.add_argument
+    version = f"Flower version: {__version__}"
+    add("-V", "--version", action="version", version=version, help="Print the version.")
+    _add_links(parser)
+    add(
+        "--isolation", choices=[mode.value for mode in Isolation], default="subprocess",
+        help="Start the app processes of runs (subprocess, the default), or leave it to "
+        "flower-superexec and flwr-serverapp (process).",
+    )  # fmt: skip
+    add(
+        "--database", metavar="PATH", default=IN_MEMORY[0],
+        help="Keep runs, nodes, messages and apps in this SQLite file, which is created if it is "
+        "missing and taken up if it is there. By default everything is gone at exit.",
+    )  # fmt: skip
+    add("--simulation", action="store_true", help="Runs are simulations: no SuperNodes take part.")
+    add("--executor", metavar="NAME", help=f"{' or '.join(EXECUTORS)} (the same as --simulation).")
+    add(
+        "--executor-config", metavar="KEY=VALUE", action="append",
+        help="Options of simulations, such as 'num-supernodes=20'.",
+    )  # fmt: skip
+    add("--log-file", metavar="PATH", help="Also log to this file, which is rotated.")
+    add(
+        "--log-rotation-interval-hours", type=_positive, default=24, metavar="HOURS",
+        help="By default 24.",
+    )  # fmt: skip
+    add(
+        "--log-rotation-backup-count", type=_positive, default=7, metavar="N",
+        help="How many old log files are kept, by default 7.",
+    )  # fmt: skip
+    _add_refused(parser)
+    return parser
+
+
+def _add_links(parser: argparse.ArgumentParser) -> None:
+    links = parser.add_argument_group("links")
+    add = links.add_argument
+    add("--insecure", action="store_true", help="Serve without TLS.")
+    add("--ssl-certfile", metavar="PEM", help="The server's certificate.")
+    add("--ssl-keyfile", metavar="PEM", help="Its private key.")
+    add("--ssl-ca-certfile", metavar="PEM", help="The certificate of the CA that signed it.")
+    add(
+        "--serverappio-api-address", metavar="HOST:PORT",
+        help=f"Where app processes connect, by default 0.0.0.0:{APP_PORT}.",
+    )  # fmt: skip
+    add(
+        "--fleet-api-address", metavar="HOST:PORT",
+        help=f"Where SuperNodes connect, by default 0.0.0.0:{FLEET_PORT}.",
+    )  # fmt: skip
+    add(
+        "--control-api-address", "--exec-api-address", dest="control_api_address",
+        metavar="HOST:PORT", help=f"Where flwr connects, by default 0.0.0.0:{CONTROL_PORT}.",
+    )  # fmt: skip
+    add(
+        "--simulationio-api-address", metavar="HOST:PORT",
+        help=f"A further address for app processes, at port {SIMULATION_PORT} if none is named.",
+    )  # fmt: skip
+    add(
+        "--host", metavar="HOST",
+        help="Serve everything on one port of this host instead, by default 127.0.0.1.",
+    )  # fmt: skip
+    add("--port", type=_port, metavar="PORT", help="That port, by default 8000.")
+    add(
+        "--health-server-address", metavar="HOST:PORT",
+        help="Answer GET /health there too, without TLS.",
+    )  # fmt: skip
+    add(
+        "--fleet-api-type", choices=["grpc-rere", "grpc-adapter", "rest"],
+        help="Has no effect but that of 'rest' on the default port, 9095: nodes use HTTP.",
+    )  # fmt: skip
+
+
+def _add_refused(parser: argparse.ArgumentParser) -> None:
+    """Add the options that are taken, and either change nothing or are refused."""
+    inert = parser.add_argument_group("accepted without effect")
+    for name, why in WITHOUT_MEANING.items():
+        action = "store_true" if name.endswith("installation") else "store"
+        inert.add_argument(_flag(name), action=action, help=f"No effect: {why}.")
+    refused = parser.add_argument_group("refused in this version")
+    for name, lack in SECURITY.items():
+        action = "store_true" if name.startswith(("enable", "disable")) else "store"
+        refused.add_argument(_flag(name), action=action, help=f"Refused: {lack}.")
+
+
+if __name__ == "__main__":
+    main()

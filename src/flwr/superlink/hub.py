@@ -1,0 +1,267 @@
+"""What the hub keeps in memory: who waits for what. Everything that must last is in the store.
+
+All of it belongs to one event loop. Waiting is on a future with a deadline; nothing polls.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from logging import ERROR, INFO
+from typing import Any, Protocol
+
+from flwr.app.error import ErrorCode
+from flwr.clock import unix_now
+from flwr.errors import StoreError
+from flwr.log import log
+from flwr.store.hub import HubStore
+from flwr.store.hubrecords import LeasedRow, NodeRow
+from flwr.superlink.presence import AWAY_SECONDS, Presence
+from flwr.superlink.waiting import Course, Session, Waiters, superseded
+
+RETRY_SECONDS = 2.0  # after the database could not be written
+
+
+class AtEndOfRun(Protocol):
+    """Called with the id of a run that ends, and whether it was stopped from outside."""
+
+    def __call__(self, run_id: int, *, stopped: bool) -> None:
+        """Take note of it."""
+
+
+class Hub:
+    """The state in memory of one SuperLink. Made by :meth:`open`.
+
+    Attributes
+    ----------
+    store : HubStore
+        What lasts.
+    nodes : dict of int to NodeRow
+        All that ever said hello.
+    courses : dict of int to Course
+        The live runs.
+    presence : Presence
+        Which nodes are online.
+    arrivals : Waiters
+        Those who wait for nodes.
+    closing : bool
+        Whether the hub is going down: nobody is made to wait any more.
+    """
+
+    def __init__(self, store: HubStore, nodes: Iterable[NodeRow], live: Iterable[int]) -> None:
+        self.store = store
+        self.nodes = {row.node_id: row for row in nodes}
+        self.courses = {run_id: Course() for run_id in live}
+        self.arrivals = Waiters()
+        self.closing = False
+        self._loop = asyncio.get_running_loop()
+        online = [node_id for node_id, row in self.nodes.items() if row.online]
+        self.presence = Presence(online, self._loop.time())
+        self._sessions: dict[int, Session[LeasedRow]] = {}
+        self._expiry: float | None = None  # when a message will next end unanswered, Unix seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._at_end_of_run: list[AtEndOfRun] = []
+
+    @classmethod
+    async def open(cls, store: HubStore) -> "Hub":
+        """Take up what the store says: nodes count as away from now, live runs go on."""
+        nodes = await store.nodes()
+        live = await store.list_runs(live=True)
+        hub = cls(store, nodes, [run.run_id for run in live])
+        hub._expiry = await store.next_expiry()
+        hub._set_timer()
+        return hub
+
+    def begin_closing(self) -> None:
+        """Answer all who wait, and make nobody wait from now on."""
+        self.closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for session in self._sessions.values():
+            session.answer_parked()
+        for course in self.courses.values():
+            course.changed.notify()
+        self.arrivals.notify()
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Have something done; a failure of it is logged, not lost."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_report)
+        return task
+
+    # --- nodes ---------------------------------------------------------------------------------
+
+    def session(self, node_id: int, epoch: int) -> Session[LeasedRow]:
+        """Return the session of a node's newest process.
+
+        Raises
+        ------
+        RefusedError
+            If `epoch` is that of an older one.
+        """
+        if epoch != self.nodes[node_id].epoch:
+            raise superseded(f"node {node_id}")
+        return self._sessions.setdefault(node_id, Session())
+
+    def greet(self, row: NodeRow) -> None:
+        """Take up a node that said hello. An older process of it is sent away."""
+        before = self.nodes.get(row.node_id)
+        self.nodes[row.node_id] = row
+        if before is not None and before.epoch != row.epoch:
+            session = self._sessions.pop(row.node_id, None)
+            if session is not None:
+                session.supersede(superseded(f"node {row.node_id}"))
+
+    def begin(self, node_id: int) -> None:
+        """Note that a request of a node begins: it is online."""
+        if self.presence.begin(node_id):
+            count = len(self.presence)
+            log(INFO, "Node %d%s is online; %d in all", node_id, self._named(node_id), count)
+            self.arrivals.notify()
+            self.in_background(self.store.set_online([node_id], unix_now()))
+
+    def end(self, node_id: int) -> None:
+        """Note that a request of a node ends."""
+        self.presence.end(node_id, self._loop.time())
+        if self._timer is None:
+            self._set_timer()
+
+    async def leave(self, node_id: int) -> None:
+        """Note a goodbye. What the node had open fails."""
+        session = self._sessions.pop(node_id, None)
+        if session is not None:
+            session.answer_parked()
+        if self.presence.leave(node_id):
+            log(INFO, "Node %d has said goodbye; %d online", node_id, len(self.presence))
+        await self.fail_offline([node_id])
+
+    async def fail_offline(self, node_ids: list[int]) -> None:
+        """Answer the open messages of nodes that are offline with errors, which are final."""
+        await self.store.set_offline(node_ids, unix_now())
+        for node_id in node_ids:
+            reason = f"Node {node_id}{self._named(node_id)} is offline"
+            self.replies_came(
+                await self.store.fail_node(node_id, ErrorCode.NODE_UNAVAILABLE, reason, unix_now())
+            )
+
+    def parked(self, node_ids: Iterable[int]) -> dict[int, int]:
+        """Return the epochs of those of some nodes that wait for work."""
+        return {
+            node_id: self.nodes[node_id].epoch
+            for node_id in node_ids
+            if (session := self._sessions.get(node_id)) is not None and session.takes_work
+        }
+
+    def hand_out(self, node_ids: Iterable[int], leased: Iterable[LeasedRow]) -> None:
+        """Note that the store has new work for some nodes; what is leased already goes at once."""
+        rows: dict[int, list[LeasedRow]] = {}
+        for row in leased:
+            rows.setdefault(row.node_id, []).append(row)
+        for node_id in node_ids:
+            session = self._sessions.get(node_id)
+            if session is None:
+                continue
+            if node_id in rows:
+                session.hand_out(rows[node_id])
+            else:
+                session.owe()
+
+    def doubt(self, node_ids: Iterable[int] | None = None) -> None:
+        """Note that messages have ended which (these) nodes may hold: each is told when it asks."""
+        for node_id in self._sessions if node_ids is None else node_ids:
+            if (session := self._sessions.get(node_id)) is not None:
+                session.unsure = True
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def run_began(self, run_id: int) -> bool:
+        """Take up a run; return whether it is a new one."""
+        if run_id in self.courses:
+            return False
+        self.courses[run_id] = Course()
+        return True
+
+    def run_ended(self, run_id: int, *, stopped: bool) -> None:
+        """Wake all who wait for a run, and the nodes that keep something of it."""
+        course = self.courses.pop(run_id, None)
+        if course is None:
+            return
+        course.over = True
+        course.changed.notify()
+        self.arrivals.notify()
+        for session in self._sessions.values():
+            if session.keeps(run_id):
+                session.answer_parked()
+        for call in self._at_end_of_run:
+            call(run_id, stopped=stopped)
+
+    def at_end_of_run(self, call: AtEndOfRun) -> None:
+        """Have a function called for each run that ends."""
+        self._at_end_of_run.append(call)
+
+    def replies_came(self, counts: dict[int, int]) -> None:
+        """Wake those who wait for replies of runs, of which so many have come."""
+        for run_id, count in counts.items():
+            course = self.courses.get(run_id)
+            if course is not None:
+                course.replies += count
+                course.changed.notify()
+
+    # --- time ----------------------------------------------------------------------------------
+
+    def expect_expiry(self, at: float) -> None:
+        """Note that a message ends at a moment, in Unix seconds, if nobody answers."""
+        if self._expiry is None or at < self._expiry:
+            self._expiry = at
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waits = []
+        if (away := self.presence.deadline()) is not None:
+            waits.append(away - self._loop.time())
+        if self._expiry is not None:
+            waits.append(self._expiry - unix_now())
+        if waits and not self.closing:
+            self._timer = self._loop.call_later(
+                max(0.0, min(waits)), lambda: self.in_background(self._time_is_up())
+            )
+
+    async def _time_is_up(self) -> None:
+        self._timer = None
+        gone = self.presence.expire(self._loop.time())
+        try:
+            if gone:
+                log(INFO, "%d nodes are offline: away for %g s", len(gone), AWAY_SECONDS)
+                await self.fail_offline(gone)
+            now = unix_now()
+            if self._expiry is not None and self._expiry <= now:
+                counts = await self.store.fail_expired(
+                    now, ErrorCode.MESSAGE_UNAVAILABLE, "The message was not answered in time"
+                )
+                self._expiry = await self.store.next_expiry()
+                if counts:
+                    self.doubt()
+                    self.replies_came(counts)
+        except StoreError as error:  # a full disk, say: space may return
+            log(ERROR, "%s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+        self._set_timer()
+
+    def _named(self, node_id: int) -> str:
+        row = self.nodes.get(node_id)
+        return f" ({row.name})" if row is not None and row.name else ""
+
+
+def _report(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log(ERROR, "The SuperLink goes on after an error of its own", exc_info=error)

@@ -1,0 +1,69 @@
+"""Deployments of real processes, ended by their ids after each test."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import trustme
+from deployed import NODE_READY, Certificates, Deployment, write_app
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+    """Return a function that starts a hub and nodes, all connected.
+
+    It takes ``nodes`` (how many, by default 2), ``tls``, ``database`` (whether to keep one) and
+    ``hub_options``, ``node_options``.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            nodes: int = 2,
+            *,
+            tls: Certificates | None = None,
+            database: bool = False,
+            hub_options: Sequence[str] = (),
+            node_options: Sequence[str] = (),
+        ) -> Deployment:
+            state = tmp_path / "state.db" if database else None
+            deployment = Deployment(tmp_path, tls, state, hub_options, node_options)
+            stack.callback(deployment.close)
+            deployment.start_hub()
+            for index in range(nodes):
+                deployment.start_node(index, nodes, ready=False)
+            for node in deployment.nodes:
+                node.wait_for(NODE_READY)
+            return deployment
+
+        yield start
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a tiny app; see :func:`deployed.write_app`."""
+    return lambda name="tiny-app", **parts: write_app(tmp_path / name, **parts)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Return a certificate authority."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def certificates(authority: trustme.CA, tmp_path: Path) -> Certificates:
+    """Return the files of a server at 127.0.0.1."""
+    return write_certificates(tmp_path / "tls", authority, "127.0.0.1")
+
+
+def write_certificates(folder: Path, authority: trustme.CA, *names: str) -> Certificates:
+    """Write what a server with some names needs."""
+    folder.mkdir()
+    server = authority.issue_cert(*names)
+    files = Certificates(folder / "ca.crt", folder / "server.pem", folder / "server.key")
+    authority.cert_pem.write_to_path(files.ca)
+    server.private_key_pem.write_to_path(files.key)
+    for blob in server.cert_chain_pems:
+        blob.write_to_path(files.certificate, append=True)
+    return files
