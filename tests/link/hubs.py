@@ -122,8 +122,9 @@ class Hub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # asyncio leaves a connection open that it accepts in the very moment of closing.
+        self.run(asyncio.sleep(0.01))
         self.run(self.servers.close(grace=0.5))
-        self.run(asyncio.sleep(0.02))  # whoever was just connecting is cut
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
