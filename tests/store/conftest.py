@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub_desk import Desk
 from sample_runs import Script
 
 from flwr.store import Store
@@ -49,3 +50,19 @@ def script() -> Iterator[Script]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(params=["file", "memory"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """A hub's store that is empty; what must always hold of it is checked at the end."""
+    opened = Desk(tmp_path / "state.db" if request.param == "file" else None)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Desk]:
+    """A hub's store in a file, which can be opened again."""
+    opened = Desk(tmp_path / "state.db")
+    yield opened
+    opened.close()
