@@ -36,14 +36,20 @@ def reply(message_id: str, run_id: int = 1, body: Body | None = None) -> Reply:
     return Reply(message_id, run_id, b"meta", body, seconds=1.5)
 
 
+def keep(spool: Spool, kept: Reply, state: StoredState | None, *, changed: bool) -> None:
+    """Spool a reply with its object."""
+    with spool.keeping():
+        spool.put_object(OBJECT, memoryview(DATA))
+        spool.put(kept, state, changed=changed)
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_reply_and_its_state_are_there_after_a_restart(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool.put_object(OBJECT, memoryview(DATA))
-    spool.put(reply("a", body=BODY), state_of(1), changed=True)
+    keep(spool, reply("a", body=BODY), state_of(1), changed=True)
     again = Spool(tmp_path)
     assert again.replies() == [reply("a", body=BODY)]
     assert again.reply("a") == reply("a", body=BODY)
@@ -55,8 +61,7 @@ def test_a_reply_and_its_state_are_there_after_a_restart(tmp_path: Path) -> None
 
 def test_a_settled_reply_leaves_its_state_only(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool.put_object(OBJECT, memoryview(DATA))
-    spool.put(reply("a", body=BODY), state_of(1), changed=True)
+    keep(spool, reply("a", body=BODY), state_of(1), changed=True)
     spool.settle("a")
     assert files(tmp_path) == {"contexts/1"}
     again = Spool(tmp_path)
@@ -99,19 +104,36 @@ def test_an_emptied_state_stays_empty(tmp_path: Path) -> None:
 
 def test_objects_stay_while_another_reply_needs_them(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool.put_object(OBJECT, memoryview(DATA))
-    spool.put(reply("a", body=BODY), None, changed=False)
-    spool.put(reply("b", body=BODY), None, changed=False)
+    keep(spool, reply("a", body=BODY), None, changed=False)
+    keep(spool, reply("b", body=BODY), None, changed=False)
     spool.settle("a")
     assert (spool.objects / OBJECT).exists()
     spool.settle("b")
     assert files(tmp_path) == set()
 
 
+def test_objects_of_a_reply_that_was_not_spooled_go(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with spool.keeping():
+        spool.put_object(OBJECT, memoryview(DATA))
+    assert files(tmp_path) == set()
+
+
+def test_an_object_that_is_being_kept_is_not_taken_away_by_a_settled_reply(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with spool.keeping():
+        spool.put_object(OBJECT, memoryview(DATA))
+        spool.put(reply("a", body=BODY), None, changed=False)
+    with spool.keeping():
+        spool.put_object(OBJECT, memoryview(DATA))
+        spool.settle("a")
+        spool.put(reply("b", body=BODY), None, changed=False)
+    assert files(tmp_path) == {"spool/b", f"spool/objects/{OBJECT}"}
+
+
 def test_nothing_of_an_ended_run_stays(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool.put_object(OBJECT, memoryview(DATA))
-    spool.put(reply("a", body=BODY), state_of(1), changed=True)
+    keep(spool, reply("a", body=BODY), state_of(1), changed=True)
     spool.settle("a")
     spool.put(reply("b"), state_of(2), changed=True)
     spool.put(reply("c", run_id=2), state_of(3), changed=True)
@@ -153,7 +175,7 @@ _WAY = """
 import itertools, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_spool import BODY, DATA, OBJECT, reply, state_of
+from test_spool import BODY, keep, reply, state_of
 from flwr.supernode.spool import Spool
 
 spool = Spool(Path({folder!r}))
@@ -178,8 +200,7 @@ spool.put(reply("first"), state_of(1), changed=True)
 say("first put")
 spool.settle("first")
 say("first settled")
-spool.put_object(OBJECT, memoryview(DATA))
-spool.put(reply("second", body=BODY), state_of(2), changed=True)
+keep(spool, reply("second", body=BODY), state_of(2), changed=True)
 say("second put")
 spool.settle("second")
 say("second settled")

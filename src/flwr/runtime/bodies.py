@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from blake3 import blake3
 
 from flwr.app import RecordDict, memory
@@ -15,6 +16,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 Keep = Callable[[str, memoryview], None]
 Fetch = Callable[[str, memoryview], None]
+Allocate = Callable[[int], npt.NDArray[np.uint8]]
 
 
 def pack(
@@ -46,7 +48,7 @@ def pack(
     return Body(parts)
 
 
-def unpack(body: Body, fetch: Fetch) -> RecordDict:
+def unpack(body: Body, fetch: Fetch, allocate: Allocate | None = None) -> RecordDict:
     """Open a body. The arrays of each record are received into one piece of memory of its own.
 
     Parameters
@@ -56,6 +58,8 @@ def unpack(body: Body, fetch: Fetch) -> RecordDict:
     fetch : callable
         Called with an object's id and the writable memory to fill with it (``Link.download`` is
         one). Whoever has it checks its hash.
+    allocate : callable, optional
+        Gives the memory for the arrays of a record; by default `flwr.app.memory.allocate`.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def unpack(body: Body, fetch: Fetch) -> RecordDict:
         raise ParcelError(f"The content has {sum(map(len, sizes))} frames, not {len(rest)}.")
     frames: list[memoryview] = []
     for record in sizes:
-        memory_of_it = _allocate(sum(record)).data
+        memory_of_it = _allocate(sum(record), allocate).data
         at = 0
         for nbytes in record:
             part = rest[len(frames)]
@@ -115,8 +119,8 @@ def _whole(part: Part, fetch: Fetch) -> bytes:
     return data.tobytes()
 
 
-def _allocate(nbytes: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+def _allocate(nbytes: int, allocate: Allocate | None = None) -> npt.NDArray[np.uint8]:
     try:
-        return memory.allocate(nbytes)
+        return (allocate or memory.allocate)(nbytes)
     except (MemoryError, ValueError) as error:
         raise ParcelError(f"There is no memory for {nbytes} bytes of a content.") from error

@@ -24,7 +24,7 @@ from flwr.runtime.handout import HandOut
 from flwr.runtime.launch import ZygoteHandle
 from flwr.runtime.protocol import Need
 from flwr.runtime.schedule import Pace, TaskQueue
-from flwr.runtime.segments import Segment
+from flwr.runtime.segments import Held, Segment
 from flwr.runtime.slots import Slots
 from flwr.runtime.takeback import TakeBack
 from flwr.runtime.tasks import Outgoing, OutgoingArrays, Task
@@ -143,6 +143,15 @@ class WorkerPool:
                 self._states.pop(node_id, None)
             else:
                 self._states[node_id] = state
+
+    def room(self, nbytes: int) -> Held:
+        """Return shared memory for a record that will be sent: one that lies there is not copied.
+
+        The record is rebased on it (`flwr.app.memory.rebase`) once the bytes are written.
+        """
+        with self._lock:
+            self._check_open()
+            return Held(self._slots.segments.take(nbytes), nbytes)
 
     def pump(self, timeout: float | None, seen: int) -> None:
         """Wait for something to happen after ``news`` was ``seen``, and deal with it.

@@ -116,7 +116,8 @@ class Node:
         self._runs_lock = threading.Lock()
         self._fault: BaseException | None = None
         self._over = threading.Event()
-        self._uploads: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
+        self._uploads: queue.SimpleQueue[Reply | str | None] = queue.SimpleQueue()
+        self._uploaded: set[str] = set()  # objects of replies that are not sent yet
         self._places = threading.Semaphore(settings.concurrent)
         self._threads = threads_for(settings.concurrent)
         self._node_id = 0
@@ -259,7 +260,8 @@ class Node:
         executor = self._executor(run_id)
 
         def handle(run: RunThread, instruction: Instruction) -> None:
-            self._handle(run, executor, instruction)
+            with self.spool.keeping():
+                self._handle(run, executor, instruction)
 
         return RunThread(
             run_id,
@@ -277,7 +279,7 @@ class Node:
             lambda: self.describe_run(run_id),
             self.app_of,
             self.cache.fetch,
-            self.spool.put_object,
+            self._keep,
             self._threads,
         )
 
@@ -358,6 +360,11 @@ class Node:
 
     # -- replies
 
+    def _keep(self, object_id: str, data: memoryview) -> None:
+        """Keep a large part of a reply, and bring it to the hub while the rest is being kept."""
+        self.spool.put_object(object_id, data)
+        self._uploads.put(object_id)
+
     def _upload_again(self, replies: list[Reply]) -> None:
         for reply in replies:
             self._upload_one_again(reply.message_id)
@@ -371,8 +378,11 @@ class Node:
     def _upload_all(self) -> None:
         """Bring the large parts of replies to the hub, then let the replies go."""
         try:
-            while (reply := self._uploads.get()) is not None:
-                self._upload(reply)
+            while (what := self._uploads.get()) is not None:
+                if isinstance(what, Reply):
+                    self._upload(what)
+                else:
+                    self._upload_object(what)
         except LinkError as error:
             if not self._over.is_set():
                 self.fail(error)
@@ -380,15 +390,21 @@ class Node:
             self.fail(error)
 
     def _upload(self, reply: Reply) -> None:
+        """Send a reply whose large parts are at the hub, once they are."""
+        for object_id in objects_of(reply.body):
+            if object_id not in self._uploaded and self.spool.reply(reply.message_id) is not None:
+                self._upload_object(object_id)
+            self._uploaded.discard(object_id)
+        self._lanes.tell(lambda agent: agent.finish(reply))
+
+    def _upload_object(self, object_id: str) -> None:
         try:
-            for object_id in objects_of(reply.body):
-                if self.spool.reply(reply.message_id) is not None:
-                    self._link.upload(object_id, self.spool.objects / object_id)
+            self._link.upload(object_id, self.spool.objects / object_id)
+            self._uploaded.add(object_id)
         except FileNotFoundError:
-            pass  # settled meanwhile
+            pass  # nobody wants it any more
         except RefusedError as error:
             log(logging.WARNING, "An object was refused: %s", error)
-        self._lanes.tell(lambda agent: agent.finish(reply))
 
     def _restore(self) -> None:
         """Go on with what an earlier process of this node has left."""

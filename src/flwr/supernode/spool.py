@@ -12,7 +12,8 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -45,6 +46,13 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     state: _State | None = None  # none if the message left it alone
 
 
+class _Kept(threading.local):
+    """The objects that each thread has put into the spool."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
@@ -69,6 +77,8 @@ class Spool:
         self.objects = self._replies / "objects"
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
+        self._loose: Counter[str] = Counter()  # objects whose reply is not spooled yet
+        self._here = _Kept()
         self._turns: dict[int, int] = {}  # of the newest state of each run
         for path in (self.objects, self._contexts):
             path.mkdir(parents=True, exist_ok=True)
@@ -105,9 +115,26 @@ class Spool:
 
     # -- what changes
 
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Let the objects that this thread puts here go at the end, but those of spooled replies.
+
+        Until then nobody takes them away, as a settled reply that had the same ones would.
+        """
+        kept: list[str] = []
+        self._here.kept = kept
+        try:
+            yield
+        finally:
+            self._here.kept = []
+            with self._lock:
+                self._loose.subtract(kept)
+                self._loose += Counter()  # less what nobody keeps
+                self._sweep(kept)
+
     def put_object(self, object_id: str, data: memoryview) -> None:
         """Keep a large part of a reply; on disk when this returns."""
-        path = self.objects / object_id
+        path = self._place(object_id)
         if not path.exists():
             _write(path, [data])
             _flush_folder(self.objects)
@@ -119,8 +146,15 @@ class Spool:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        path.replace(self.objects / object_id)
+        path.replace(self._place(object_id))
         _flush_folder(self.objects)
+
+    def _place(self, object_id: str) -> Path:
+        """Return an object's file, which stays for as long as this thread keeps."""
+        with self._lock:
+            self._loose[object_id] += 1
+        self._here.kept.append(object_id)
+        return self.objects / object_id
 
     def put(self, reply: Reply, state: StoredState | None, *, changed: bool) -> None:
         """Keep a reply and the state that its message left; on disk when this returns.
@@ -168,7 +202,7 @@ class Spool:
                 path.replace(self._contexts / str(run_id))  # should it be undone: sent once more
             else:
                 path.unlink(missing_ok=True)
-            self._sweep_objects(entry.reply)
+            self._sweep(objects_of(entry.reply.body))
 
     def drop_run(self, run_id: int) -> None:
         """Let everything of a run go."""
@@ -176,14 +210,15 @@ class Spool:
             for message_id in [k for k, e in self._entries.items() if e.reply.run_id == run_id]:
                 entry = self._entries.pop(message_id)
                 (self._replies / message_id).unlink(missing_ok=True)
-                self._sweep_objects(entry.reply)
+                self._sweep(objects_of(entry.reply.body))
             self._turns.pop(run_id, None)
             (self._contexts / str(run_id)).unlink(missing_ok=True)
 
-    def _sweep_objects(self, reply: Reply) -> None:
+    def _sweep(self, objects: Iterable[str]) -> None:
+        """Remove those of some objects that nobody needs."""
         needed = {key for entry in self._entries.values() for key in objects_of(entry.reply.body)}
-        for object_id in objects_of(reply.body):
-            if object_id not in needed:
+        for object_id in objects:
+            if object_id not in needed and object_id not in self._loose:
                 (self.objects / object_id).unlink(missing_ok=True)
 
     # -- after a start

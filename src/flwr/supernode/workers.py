@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
-from flwr.app import Error, Message, Metadata
+from flwr.app import Error, Message, Metadata, RecordDict, memory
 from flwr.app.error import ErrorCode
 from flwr.config import AppConfig
 from flwr.errors import (
@@ -24,10 +25,11 @@ from flwr.errors import (
 )
 from flwr.log import log
 from flwr.runtime import bodies
-from flwr.runtime.codec import StoredState
+from flwr.runtime.codec import INLINE_LIMIT, StoredState
 from flwr.runtime.handler import as_text
 from flwr.runtime.launch import ZygoteHandle
 from flwr.runtime.pool import WorkerPool
+from flwr.runtime.segments import Bytes, Held
 from flwr.runtime.tasks import Task
 from flwr.transport.call import Refusal
 from flwr.transport.clientio import Job
@@ -36,7 +38,7 @@ from flwr.wire.content import seal_content
 from flwr.wire.records import decode_metadata
 
 _MOST_ATTEMPTS = 3  # at a message, with new workers
-_GONE = (Refusal.RUN_ENDED, Refusal.UNKNOWN_RUN)  # nobody waits for a reply
+_LOST = (Refusal.UNKNOWN_OBJECT, Refusal.WRONG_HASH, Refusal.NOT_ALLOWED)  # of objects
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -135,31 +137,40 @@ class LocalExecutor:
     ) -> Outcome | None:
         """Handle a message; ``None`` if it was stopped."""
         metadata = decode_metadata(_decode(job.meta))
-        try:
-            message = Message(metadata=metadata, content=bodies.unpack(job.body, self._fetch))
-        except (ParcelError, RefusedError) as error:
-            if isinstance(error, RefusedError) and error.code in _GONE:
-                raise
-            reason = f"The message cannot be read: {error}"
-            return failed(metadata, ErrorCode.MESSAGE_UNAVAILABLE, reason)
-        for attempt in range(_MOST_ATTEMPTS):
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
-                worker = self._ready_worker(job.node_id, state)
-                if stopped():
-                    return None
-                handled = worker.handle(message, job.node_config, job.seed)
-                return None if stopped() else self._sealed(message, handled)
-            except (AppLoadError, ConfigError, FabError) as error:
-                self.close()
-                return failed(metadata, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, str(error))
+                return self._attempt(job, metadata, state, stopped)
             except EngineError as error:
                 self.close()
                 if stopped():
                     return None
-                if attempt == _MOST_ATTEMPTS - 1:
+                if attempt == _MOST_ATTEMPTS:
                     return failed(metadata, ErrorCode.CLIENT_APP_CRASHED, str(error))
                 log(logging.WARNING, "Message %s begins anew: %s", job.message_id, error)
+            except (AppLoadError, ConfigError, FabError) as error:
+                self.close()
+                return failed(metadata, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, str(error))
+            except (ParcelError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.code not in _LOST:
+                    raise
+                reason = f"The message cannot be read: {error}"
+                return failed(metadata, ErrorCode.MESSAGE_UNAVAILABLE, reason)
         raise AssertionError("unreachable")
+
+    def _attempt(
+        self,
+        job: Job,
+        metadata: Metadata,
+        state: Callable[[], StoredState | None],
+        stopped: Callable[[], bool],
+    ) -> Outcome | None:
+        worker = self._ready_worker(job.node_id, state)
+        content = worker.receive(job.body, self._fetch)
+        if stopped():
+            return None
+        message = Message(metadata=metadata, content=content)
+        handled = worker.handle(message, job.node_config, job.seed)
+        return None if stopped() else self._sealed(message, handled)
 
     def interrupt(self) -> None:
         """End the worker's process, whatever it does; called from another thread."""
@@ -244,6 +255,26 @@ class AppWorker:
     def put_state(self, node_id: int, state: StoredState | None) -> None:
         """Let the node's next message begin with this state."""
         self._pool.put_state(node_id, state)
+
+    def receive(self, body: Body, fetch: bodies.Fetch) -> RecordDict:
+        """Return the content of a message; large records lie in memory that the worker sees."""
+        places: dict[int, Held] = {}
+
+        def allocate(nbytes: int) -> Bytes:
+            if nbytes < INLINE_LIMIT:
+                return memory.allocate(nbytes)
+            held = self._pool.room(nbytes)
+            assert held.segment is not None
+            array = held.segment.open(0, nbytes, writable=True)
+            places[array.ctypes.data] = held
+            return array
+
+        content = bodies.unpack(body, fetch, allocate)
+        for record in content.array_records.values():
+            backing = memory.backing_of(record)
+            if isinstance(backing, np.ndarray) and backing.ctypes.data in places:
+                memory.rebase(record, places[backing.ctypes.data])
+        return content
 
     def handle(self, message: Message, node_config: Mapping[str, Any], seed: int) -> Handled:
         """Hand a message to the app and wait for its reply.
