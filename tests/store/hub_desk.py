@@ -136,7 +136,8 @@ class Desk:
 
     def content(self, who: Principal, data: bytes) -> NewBody:
         """Upload an object and return a content that refers to it."""
-        return NewBody.of(b"head of " + data[:20], [(self.upload(who, data), len(data))])
+        object_id = self.upload(who, data)
+        return NewBody.of(b"head of " + object_id.encode(), [(object_id, len(data))])
 
     def reads(self, who: Principal, object_id: str) -> bool:
         return self.do(self.store.object_offset(who, object_id, self.now)) is None
