@@ -121,6 +121,7 @@ class Launcher:
         for launched in wanted.stop:
             child = self._running.get(_key(launched))
             if child is not None:
+                child.unwanted = True
                 threading.Thread(target=child.end, daemon=True).start()
         if wanted.retry_after:
             self._stopping.wait(wanted.retry_after)
@@ -140,7 +141,7 @@ class Launcher:
         with self._lock:
             del self._running[_key(launch)]
             self._ended.append(appio.Ended(launch.run_id, launch.attempt, status, child.tail))
-        if status:
+        if status and not child.unwanted:
             log(logging.WARNING, "Run %d: its process ended with %d", launch.run_id, status)
         with contextlib.suppress(LinkError):  # the main thread will say so
             self._follow(self._ask(0.0))
@@ -165,6 +166,7 @@ class _Child:
     """A process in a session of its own; what it prints is passed on, and its end kept."""
 
     def __init__(self, module: str, facts: LaunchFacts) -> None:
+        self.unwanted = False
         reads, writes = os.pipe()
         command = [sys.executable, "-P", "-m", module, "--launch-fd", str(reads)]
         try:
