@@ -103,7 +103,7 @@ class Desk:
         return self.do(self.store.answer(node_id, replies, self.now))
 
     def collect(self, run_id: int, after: int = 0, limit: int = 1000) -> list[AnswerRow]:
-        return self.do(self.store.collect(run_id, after, limit))
+        return self.do(self.store.collect(run_id, after, limit)).rows
 
     def answers(self, run_id: int) -> list[str]:
         return [row.message_id for row in self.collect(run_id)]

@@ -236,10 +236,11 @@ def test_an_older_process_of_a_node_gets_nothing(desk: Desk) -> None:
 
 def test_a_node_is_told_what_it_holds_in_vain(desk: Desk) -> None:
     run_id, node, other = desk.run(), desk.node("a"), desk.node("b")
-    desk.put(run_id, node.node_id, "answered", "failed", "late", "released", "open")
+    desk.put(run_id, node.node_id, "answered", "late", "released", "open")
+    desk.put(run_id, node.node_id, "failed", ttl=5.0)
     desk.put(run_id, other.node_id, "not mine")
     desk.answer(node.node_id, run_id, "answered")
-    desk.do(desk.store.fail_messages(["failed"], 3, "why", desk.now))
+    desk.do(desk.store.fail_expired(desk.now + 5.0, 3, "why"))
     desk.checkpoint(run_id, 0, ["released"])
     held = ("answered", "failed", "late", "released", "open", "not mine", "never heard of")
     expected = {"answered", "failed", "released", "not mine", "never heard of"}
@@ -300,8 +301,9 @@ def test_an_answer_needs_no_lease(desk: Desk) -> None:
 
 def test_answers_that_nobody_wants_are_dropped(desk: Desk) -> None:
     run_id, other_run, node, other = desk.run(), desk.run(), desk.node("a"), desk.node("b")
-    desk.put(run_id, node.node_id, "m1", "failed", "released")
-    desk.do(desk.store.fail_messages(["failed"], 5, "gone", desk.now))
+    desk.put(run_id, node.node_id, "failed")
+    desk.do(desk.store.fail_node(node.node_id, ABSENT, "gone", desk.now))
+    desk.put(run_id, node.node_id, "m1", "released")
     desk.checkpoint(run_id, 0, ["released"])
     for node_id, named, ids in (
         (node.node_id, run_id, ("never sent", "failed", "released")),
@@ -343,7 +345,8 @@ def test_replies_are_numbered_in_each_run_and_collected_behind_a_cursor(desk: De
             (n + 1, f"{run_id}-{n}") for n in range(6)
         ]
         assert desk.collect(run_id, after=2, limit=3) == rows[2:5]
-        assert desk.collect(run_id, after=6) == []
+        assert desk.do(desk.store.collect(run_id, 2, 3)).more
+        assert desk.do(desk.store.collect(run_id, 0, 6)) == (rows, False)
 
 
 def test_many_callers_at_once_lose_nothing_and_get_no_number_twice(desk: Desk) -> None:
@@ -371,8 +374,9 @@ def test_large_replies_are_collected_a_part_at_a_time(desk: Desk) -> None:
     desk.put(run_id, node.node_id, *ids)
     for id_ in ids:
         desk.answer(node.node_id, run_id, id_, body=NewBody.of(id_.encode() * (5 << 20)))
-    assert [row.seq for row in desk.collect(run_id)] == [1]
-    assert [row.seq for row in desk.collect(run_id, after=1)] == [2]
+    parts = [desk.do(desk.store.collect(run_id, after, 10)) for after in (0, 2, 3)]
+    assert [[row.seq for row in part.rows] for part in parts] == [[1, 2], [3], []]
+    assert [part.more for part in parts] == [True, False, False]
 
 
 # --- errors of the hub -------------------------------------------------------------------------

@@ -25,9 +25,9 @@ from flwr.store.faults import faults
 from flwr.store.folderlock import FolderLock
 from flwr.store.hubrecords import (
     Answered,
-    AnswerRow,
     AppRow,
     CheckpointRow,
+    Collected,
     Enqueued,
     EventRow,
     HostedRow,
@@ -228,13 +228,6 @@ class HubStore:
         """Take replies of a node: each message has one, in time, from its own node."""
         return await self._write_then_tidy(lambda c: mailbox.answer(c, node_id, replies, now))
 
-    async def fail_messages(
-        self, message_ids: Collection[str], code: int, reason: str, now: float
-    ) -> dict[int, int]:
-        """Answer open messages with an error; return how many new replies each run has."""
-        ids = tuple(message_ids)
-        return await self._write(lambda c: mailbox.fail_messages(c, ids, code, reason, now))
-
     async def fail_node(self, node_id: int, code: int, reason: str, now: float) -> dict[int, int]:
         """Answer all open messages to a node with an error."""
         return await self._write(lambda c: mailbox.fail_node(c, node_id, code, reason, now))
@@ -247,11 +240,8 @@ class HubStore:
         """Return when the next open message expires."""
         return await self._read(mailbox.next_expiry)
 
-    async def collect(self, run_id: int, after: int, limit: int) -> list[AnswerRow]:
-        """Return replies behind a number, in order: at most `limit`, and not more than fit.
-
-        A list that is cut short has at least one reply.
-        """
+    async def collect(self, run_id: int, after: int, limit: int) -> Collected:
+        """Return replies behind a number, in order: at most `limit`, and not many large ones."""
         return await self._read(lambda c: mailbox.collect(c, run_id, after, limit))
 
     # --- checkpoints ---------------------------------------------------------------------------

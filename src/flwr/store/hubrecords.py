@@ -142,6 +142,13 @@ class AnswerRow(NamedTuple):
     seconds: float
 
 
+class Collected(NamedTuple):
+    """Replies behind a number."""
+
+    rows: list[AnswerRow]
+    more: bool  # behind these: the limit was reached, or they are large
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCheckpoint:
     """State to go on from, and the messages that are needed no more."""

@@ -18,6 +18,7 @@ from flwr.store.compiled import Compiled, driver_of
 from flwr.store.hubrecords import (
     Answered,
     AnswerRow,
+    Collected,
     Enqueued,
     Leased,
     LeasedRow,
@@ -281,13 +282,6 @@ def answer(
     return Answered(tuple(accepted), tuple(dropped), tuple(missing), new.counts), gone
 
 
-def fail_messages(
-    connection: Connection, message_ids: Sequence[str], code: int, reason: str, now: float
-) -> dict[int, int]:
-    """Answer those of some messages that are open with an error."""
-    return _fail(connection, messages.c.message_id.in_(message_ids), code, reason, now)
-
-
 def fail_node(
     connection: Connection, node_id: int, code: int, reason: str, now: float
 ) -> dict[int, int]:
@@ -305,17 +299,19 @@ def next_expiry(connection: Connection) -> float | None:
     return connection.execute(select(func.min(messages.c.expires)).where(_is_open)).scalar()
 
 
-def collect(connection: Connection, run_id: int, after: int, limit: int) -> list[AnswerRow]:
+def collect(connection: Connection, run_id: int, after: int, limit: int) -> Collected:
     """Return replies behind a number."""
     rows: list[AnswerRow] = []
     room = PART_BYTES
     cursor = _REPLIES(driver_of(connection), run=run_id, after=after)
-    while len(rows) < limit and room > 0 and (found := cursor.fetchone()) is not None:
+    while (found := cursor.fetchone()) is not None:
+        if len(rows) >= limit or room <= 0:
+            cursor.close()
+            return Collected(rows, more=True)
         row = AnswerRow(*found)
         rows.append(row)
         room -= len(row.body or b"")
-    cursor.close()
-    return rows
+    return Collected(rows, more=False)
 
 
 class _Replies:

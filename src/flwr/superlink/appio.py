@@ -214,8 +214,8 @@ class AppIo:
         enough = min(request.atleast, request.limit)
         while True:
             target = course.replies + enough
-            rows = await self._store.collect(run_id, request.after, request.limit)
-            if len(rows) >= enough or self._hub.closing or _is_past(deadline):
+            rows, more = await self._store.collect(run_id, request.after, request.limit)
+            if more or len(rows) >= enough or self._hub.closing or _is_past(deadline):
                 return [answer_of(row) for row in rows]
             if course.over:
                 raise RefusedError(Refusal.RUN_ENDED, f"Run {run_id} has ended.")
