@@ -8,10 +8,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import psutil
+import pytest
 from conftest import StartNode
 from fake_hub import NODE_ID, FakeHub
 from node_apps import (
     BROKEN_CLIENT,
+    CLIENT,
     arrays,
     config,
     wait_for_lines,
@@ -291,3 +293,12 @@ def test_a_stopped_node_says_goodbye(hub: FakeHub, start_node: StartNode) -> Non
     node.stop()
     assert node.error is None
     assert hub.left == [1]
+
+
+def test_an_app_with_numerical_libraries_is_loaded_once(
+    hub: FakeHub, start_node: StartNode, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.add_run(2, write_app(tmp_path / "scipy", CLIENT + "\nimport scipy.linalg\n"))
+    start_node()
+    assert hub.content(hub.push(RecordDict(), "query", run_id=2))["metrics"]["n"] == 1
+    assert "not forked" not in caplog.text

@@ -153,15 +153,18 @@ class Zygote:
                 self._start_worker(message, *received.fds, selector=selector)
 
     def _try_to_load(self, load: Load) -> None:
-        import numpy as np  # its threads, if any, are known to survive a fork
+        import numpy as np
 
         np.ones((2, 2)) @ np.ones((2, 2))
-        self._threads_expected = _thread_count()
+        libraries, of_numpy = _blas_libraries(), _thread_count() - 1
         failure = ""
         try:
             self._app = load_app(load, self._pickled_fd)
         except (Exception, SystemExit) as error:
             failure = str(error) if load.component else describe(error)
+        # OpenBLAS keeps threads from its import on, and is prepared for a fork. NumPy and SciPy
+        # have one each, and the app may have loaded more.
+        self._threads_expected = 1 + of_numpy * (1 + _blas_libraries() - libraries)
         gc.collect()
         self._channel.send(encode(Loaded(failure or "")))
 
@@ -285,6 +288,16 @@ def _thread_count() -> int:
         import threading
 
         return threading.active_count()
+
+
+def _blas_libraries() -> int:
+    """Count the copies of OpenBLAS in this process; 0 where that cannot be known."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return 0
+    files = {line.rpartition("/")[2] for line in lines}
+    return sum("openblas" in name for name in files)
 
 
 def _gpu_in_use() -> bool:
