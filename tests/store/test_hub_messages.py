@@ -373,7 +373,7 @@ def test_large_replies_are_collected_a_part_at_a_time(desk: Desk) -> None:
     ids = [f"m{n}" for n in range(3)]
     desk.put(run_id, node.node_id, *ids)
     for id_ in ids:
-        desk.answer(node.node_id, run_id, id_, body=NewBody.of(id_.encode() * (5 << 20)))
+        desk.answer(node.node_id, run_id, id_, body=NewBody.of(id_.encode() * (5 << 19)))
     parts = [desk.do(desk.store.collect(run_id, after, 10)) for after in (0, 2, 3)]
     assert [[row.seq for row in part.rows] for part in parts] == [[1, 2], [3], []]
     assert [part.more for part in parts] == [True, False, False]
