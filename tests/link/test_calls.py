@@ -207,6 +207,15 @@ def test_an_error_in_a_handler_is_logged_there_and_told_here_without_details(
     assert "KeyError: 'a secret'" in caplog.text
 
 
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(hub: Hub) -> None:
+    hub.answers[fleet.HELLO.path] = gives(fleet.Welcome(1, 1))
+    whole = hello(headers=b"expect: 100-continue\r\n")
+    head, _, body = whole.partition(b"\r\n\r\n")
+    with hub.connect() as sock:
+        assert exchange_bytes(sock, head + b"\r\n\r\n")[0] == 100
+        assert exchange_bytes(sock, body)[0] == 200
+
+
 def test_after_a_refusal_the_connection_goes_on(hub: Hub) -> None:
     with hub.connect() as sock:
         assert exchange_bytes(sock, hello(b"{}"))[0] == 400

@@ -305,7 +305,11 @@ def test_an_object_of_more_than_two_gibibytes_travels_both_ways(tmp_path: Path) 
         for place in (0, (1 << 31) - 2, size - 4):
             file.seek(place)
             file.write(b"mark")
-    object_id = blake3(max_threads=blake3.AUTO).update_mmap(tmp_path / "object").hexdigest()
+    hashed = blake3(max_threads=blake3.AUTO)
+    with (tmp_path / "object").open("rb") as file:
+        while piece := file.read(1 << 24):
+            hashed.update(piece)
+    object_id = hashed.hexdigest()
     shelf = Endless(tmp_path / "object")
     with (tmp_path / "back").open("w+b") as file:
         file.truncate(size)

@@ -28,10 +28,15 @@ from flwr.transport.client import Link
 DATA = random.Random(2).randbytes(8_000_000)
 DATA_ID = blake3(DATA).hexdigest()
 
-SETTINGS = """\
-proxy_http_version 1.1; proxy_set_header Connection "";
-client_max_body_size 0; proxy_request_buffering off; proxy_buffering off; proxy_read_timeout 75s;
-"""  # as in the documentation
+NETWORK_PAGE = Path(__file__).parents[2] / "docs" / "deployment" / "network.md"
+
+
+def documented_settings() -> str:
+    """The lines that the documentation asks administrators for."""
+    _, _, block = NETWORK_PAGE.read_text().partition("location / {")
+    lines = [line.partition("#")[0].strip() for line in block.partition("}")[0].splitlines()]
+    return "\n".join(line for line in lines if not line.startswith("proxy_pass"))
+
 
 CONFIG = """\
 daemon off; master_process on; worker_processes 1; pid {folder}/nginx.pid;
@@ -54,7 +59,7 @@ http {{
 class Nginx:
     """nginx on loopback, before a port."""
 
-    def __init__(self, folder: Path, hub: int, settings: str = SETTINGS) -> None:
+    def __init__(self, folder: Path, hub: int, settings: str | None = None) -> None:
         path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
         program = shutil.which("nginx", path=path)
         assert program, "These tests need nginx: apt-get install nginx-light"
@@ -62,6 +67,7 @@ class Nginx:
             self.port: int = free.getsockname()[1]
         folder.mkdir()
         config = folder / "nginx.conf"
+        settings = documented_settings() if settings is None else settings
         config.write_text(CONFIG.format(folder=folder, port=self.port, hub=hub, settings=settings))
         self._process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)])
 

@@ -191,6 +191,9 @@ async def body_pieces(request: web.BaseRequest, limits: Limits) -> AsyncIterator
     ConnectionResetError
         If the client broke off, or was cut.
     """
+    if request.headers.get("expect", "").lower() == "100-continue":  # as curl does
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     clock = asyncio.get_running_loop().time
     began, received = clock(), 0
     content = request.content

@@ -42,7 +42,8 @@ def upload(ask: Ask, outage: Outage, object_id: str, data: memoryview | Path) ->
         try:
             offset = _probe(ask, path)
             while offset is not None:
-                before, end = offset, min(size, offset + longest)
+                before = min(offset, size)
+                end = min(size, before + longest)
                 offset = _put(ask, path, data, before, end, size)
                 if offset is not None and offset <= before:
                     raise Broken("nothing of what was sent is kept there")
