@@ -61,6 +61,7 @@ class AppHub:
         self.lose: set[str] = set()  # ids of objects that are not there when they are fetched
         self.simulation: dict[str, Any] | None = None
         self.ended: list[appio.Ended] = []
+        self.on_checkpoint: Callable[[int], None] = lambda _: None  # called with how many came
         self.attempt = 1
         self.port = 0
         self._wanted: list[appio.Launch] = []
@@ -306,6 +307,7 @@ class AppHub:
         for message_id in request.release:
             self.messages.pop(message_id, None)
             self.answers.pop(message_id, None)
+        self.on_checkpoint(self.asked["checkpoint"])
         return Nothing()
 
     async def _restore(self, request: appio.ScopeQuestion, _: Caller) -> appio.Restored:

@@ -13,7 +13,7 @@ from flwr._version import __version__
 from flwr.cli.exitblock import exit_block
 from flwr.errors import AddressError, FlwrError, RefusedError, SettingsError
 from flwr.log import log
-from flwr.runtime.appprocess import Attempt, LaunchFacts, take_part
+from flwr.runtime.appprocess import PATIENCE, Attempt, LaunchFacts, take_part
 from flwr.runtime.superexec import Launcher
 from flwr.transport.address import parse
 from flwr.transport.call import Refusal
@@ -52,6 +52,13 @@ def parser_of(program: str, description: str, addresses: Sequence[str]) -> argpa
         type=Path,
         metavar="PEM",
         help="certificates to trust instead of the system's",
+    )
+    add(
+        "--max-wait-time",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help="how long to go on trying while the SuperLink is away (default: %(default)g)",
     )
     add("--parent-pid", type=int, metavar="PID", help="end when this process does")
     add("--flwr-dir", type=Path, metavar="DIR", help="use this as FLWR_HOME")
@@ -94,7 +101,8 @@ def facts_of(given: argparse.Namespace) -> LaunchFacts:
     if given.insecure and given.root_certificates is not None:
         raise SettingsError("--insecure and --root-certificates exclude each other.")
     tls = None if given.insecure else ClientTls(given.root_certificates)
-    return LaunchFacts(str(parse(given.address, APP_PORT)), _token(given), tls)
+    address = str(parse(given.address, APP_PORT))
+    return LaunchFacts(address, _token(given), tls, given.max_wait_time)
 
 
 def launch(launcher: Launcher) -> int:

@@ -37,6 +37,7 @@ from flwr.transport.client import Link
 from flwr.transport.parts import Body, Nothing, RunQuestion, RunSheet
 from flwr.transport.tls import ClientTls
 
+PATIENCE = 600.0  # seconds: as long as a hub may take to come back
 ARTIFACTS_VARIABLE = "FLWR_ARTIFACTS_DIR"
 APP_RAISED, APP_LOAD_FAILED = 201, 607  # documented exit codes
 SIGNALLED = 128  # and the signal's number: the status of a process that a signal ended
@@ -57,11 +58,14 @@ class LaunchFacts:
         Of this attempt of this run.
     tls : ClientTls or None
         Whom to believe; None for plain HTTP.
+    patience : float
+        Seconds for which to go on trying while the hub is away.
     """
 
     address: str
     token: str
     tls: ClientTls | None = None
+    patience: float = PATIENCE
 
     @classmethod
     def read(cls, descriptor: int) -> "LaunchFacts | None":
@@ -74,7 +78,7 @@ class LaunchFacts:
         path = told.get("root_certificates")
         insecure = told.get("insecure", path is None)
         tls = None if insecure else ClientTls(None if path is None else Path(path))
-        return cls(told["address"], told["token"], tls)
+        return cls(told["address"], told["token"], tls, told.get("patience", PATIENCE))
 
     def written(self) -> bytes:
         """Return what `read` reads."""
@@ -85,12 +89,13 @@ class LaunchFacts:
                 "token": self.token,
                 "root_certificates": None if path is None else str(path.absolute()),
                 "insecure": self.tls is None,
+                "patience": self.patience,
             }
         ).encode()
 
     def link(self) -> Link:
         """Return a link to the hub."""
-        return Link(self.address, tls=self.tls, token=self.token)
+        return Link(self.address, tls=self.tls, token=self.token, patience=self.patience)
 
 
 @dataclass

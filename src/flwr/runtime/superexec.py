@@ -9,7 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from flwr.errors import LinkError
@@ -129,7 +129,7 @@ class Launcher:
     def _start(self, launch: appio.Launch) -> None:
         log(logging.INFO, "Run %d: starting its %s, attempt %d", launch.run_id, launch.kind,
             launch.attempt)  # fmt: skip
-        facts = LaunchFacts(self.facts.address, launch.token, self.facts.tls)
+        facts = replace(self.facts, token=launch.token)
         child = _Child(MODULES[launch.kind], facts)
         with self._lock:
             self._started += 1
