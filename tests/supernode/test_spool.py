@@ -142,7 +142,7 @@ def test_nothing_of_an_ended_run_stays(tmp_path: Path) -> None:
     assert spool.runs() == {2}
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "flip state", "empty"])
 def test_a_damaged_file_is_no_reply(tmp_path: Path, damage: str) -> None:
     spool = Spool(tmp_path)
     spool.put(reply("a"), state_of(1), changed=True)
@@ -150,7 +150,9 @@ def test_a_damaged_file_is_no_reply(tmp_path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     if damage == "flip":
         content[20] ^= 1
-    path.write_bytes({"cut": content[:-1], "flip": content, "empty": b""}[damage])
+    if damage == "flip state":
+        content[-1] ^= 1
+    path.write_bytes({"cut": content[:-1], "empty": b""}.get(damage, content))
     again = Spool(tmp_path)
     assert again.replies() == []
     assert files(tmp_path) == set()

@@ -1,9 +1,10 @@
 """What a node must not lose: finished replies, and the contexts of its runs.
 
 A reply and the context that its message left are one file, ``spool/<message id>``, written
-beside, flushed and renamed: it is there whole or not at all. Large parts of the reply are objects
-in ``spool/objects``, on disk before the file that names them. When the hub has the reply, the
-file becomes ``contexts/<run id>`` by another rename, or goes if the message left the context alone.
+beside, renamed and flushed: it is there whole, which checksums tell, or it is not. Large parts of
+the reply are objects in ``spool/objects``, on disk before the file that names them. When the hub
+has the reply, the file becomes ``contexts/<run id>`` by another rename, or goes if the message
+left the context alone.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -36,6 +38,7 @@ class _State(msgspec.Struct, frozen=True, omit_defaults=True):
 
     records: bytes = b""
     nbytes: int = 0
+    checksum: int = 0  # CRC-32 of these bytes
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -177,8 +180,8 @@ class Spool:
             turn += 1
             kept = _State()
             if state is not None:
-                kept = _State(state.records, state.frames.nbytes)
                 frames = [memoryview(state.frames.data)]
+                kept = _State(state.records, state.frames.nbytes, zlib.crc32(frames[0]))
         entry = Entry(reply, turn, kept)
         header = _encode(entry)
         head = _HEAD.pack(_MAGIC, len(header), zlib.crc32(header))
@@ -272,7 +275,11 @@ def _check(message_id: str) -> None:
 
 
 def _write(path: Path, parts: Sequence[memoryview]) -> None:
-    """Write a file so that it is on disk whole, once its folder is flushed, or not there."""
+    """Write a file that is on disk once its folder is flushed, too.
+
+    It has its name before it is flushed: so one commit of the file system's journal does for
+    both. What a loss of power leaves then may be less than the whole; readers can tell.
+    """
     new = path.with_name(path.name + ".new")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -281,13 +288,14 @@ def _write(path: Path, parts: Sequence[memoryview]) -> None:
                 rest = part.cast("B")
                 while rest:
                     rest = rest[os.write(descriptor, rest[:_PIECE]) :]
+            new.replace(path)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        new.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
+        for unfinished in (new, path):
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
         raise HomeError(
             f"{path} cannot be written: {error.strerror}",
             hint="A node keeps its replies on disk until the hub has them.",
@@ -312,12 +320,21 @@ def _read(path: Path) -> Entry | None:
         header = file.read(length)
         if magic != _MAGIC or len(header) != length or zlib.crc32(header) != checksum:
             return None
-        nbytes = os.fstat(file.fileno()).st_size - _HEAD.size - length
-    try:
-        entry = _decode(header)
-    except msgspec.MsgspecError:
-        return None
-    return entry if nbytes == (entry.state.nbytes if entry.state else 0) else None
+        try:
+            entry = _decode(header)
+        except msgspec.MsgspecError:
+            return None
+        state = entry.state or _State()
+        return entry if _holds(file, state.nbytes, state.checksum) else None
+
+
+def _holds(file: BinaryIO, nbytes: int, checksum: int) -> bool:
+    """Whether the rest of a file is that long, and what was written."""
+    found = 0
+    while piece := file.read(_PIECE):
+        nbytes -= len(piece)
+        found = zlib.crc32(piece, found)
+    return nbytes == 0 and found == checksum
 
 
 def _read_state(path: Path) -> StoredState | None:
