@@ -44,6 +44,7 @@ class AppHub:
     def __init__(self, nodes: dict[int, Node] | None = None, fab: bytes = b"") -> None:
         self.nodes = nodes or {}
         self.fab = fab
+        self.told_fab_hash = ""
         self.run_config: dict[str, Any] = {}
         self.worked: Counter[str] = Counter()
         self.messages: dict[str, tuple[Any, ...]] = {}
@@ -201,7 +202,7 @@ class AppHub:
 
     async def _inputs(self, _: Nothing, caller: Caller) -> appio.Inputs:
         self._note("inputs")
-        fab_hash = fab_hash_of(self.fab)
+        fab_hash = self.told_fab_hash or fab_hash_of(self.fab)
         sheet = RunSheet(RUN_ID, "me/app", "1", fab_hash, run_config=self.run_config)
         return appio.Inputs(sheet, caller.attempt, self.simulation)
 

@@ -76,7 +76,7 @@ def start(hub: AppHub, tmp_path: Path, module: str = "flwr.runtime.serverapp_pro
             env={**os.environ, "FLWR_HOME": str(tmp_path / "home")},
         )
     os.close(reads)
-    facts = {"address": hub.address, "token": f"token-{hub.attempt}", "root_certificates": None}
-    os.write(writes, json.dumps(facts).encode())
+    told = {"address": hub.address, "token": f"token-{hub.attempt}", "root_certificates": None}
+    os.write(writes, json.dumps({**told, **facts}).encode())
     os.close(writes)
     return Started(process, printed)

@@ -10,7 +10,7 @@ from app_hub import AppHub
 from processes import fab_of, start
 
 from flwr.app import Error, Message, MetricRecord, RecordDict
-from flwr.runtime import bodies
+from flwr.runtime import appprocess, bodies
 
 HEAD = """
 import os, sys
@@ -160,6 +160,41 @@ def test_an_app_whose_run_ends_is_ended(hub: AppHub, tmp_path: Path) -> None:
     started.wait()
     assert (tmp_path / "home" / "cleared").exists()
     assert hub.finished is None
+
+
+WAITS = HEAD + "    import threading; print('waits'); threading.Event().wait(50)\n"
+
+
+def test_a_signal_ends_the_attempt_and_not_the_run(hub: AppHub, tmp_path: Path) -> None:
+    hub.fab = fab_of(tmp_path / "app", WAITS)
+    started = start(hub, tmp_path)
+    started.has_printed("waits")
+    os.kill(started.process.pid, signal.SIGTERM)
+    assert started.wait() == 143
+    assert hub.finished is None
+
+
+def test_a_hub_that_stays_away_is_given_up_in_the_end(hub: AppHub, tmp_path: Path) -> None:
+    hub.fab = fab_of(tmp_path / "app", HEAD + "    print('waits'); grid.wait_nodes(9)\n")
+    started = start(hub, tmp_path, patience=1.0)
+    started.has_printed("waits")
+    hub.stop()
+    assert started.wait() == 1
+    assert "Cannot reach" in started.output
+
+
+def test_a_process_that_is_told_nothing_ends(tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    os.close(writes)
+    assert appprocess.main(lambda _: None, ["--launch-fd", str(reads)]) == 0
+
+
+def test_an_app_that_is_not_the_runs_is_refused(hub: AppHub, tmp_path: Path) -> None:
+    hub.fab = fab_of(tmp_path / "app", WAITS)
+    hub.told_fab_hash = "0" * 64
+    start(hub, tmp_path).wait()
+    assert hub.finished is not None
+    assert "another one than that of the run" in hub.finished.details
 
 
 def test_a_killed_main_goes_on_from_its_checkpoint(hub: AppHub, tmp_path: Path) -> None:
