@@ -51,6 +51,11 @@ _NEWEST = Compiled(
     .join(runs, runs.c.run_id == hosted.c.run_id)
     .where(hosted.c.run_id == _run)
 )
+_APP = Compiled(
+    select(launches.c.run_id, launches.c.attempt, hosted.c.attempt)
+    .join(hosted, hosted.c.run_id == launches.c.run_id)
+    .where(launches.c.token_hash == bindparam("token"))
+)
 _LAST_REPLY = Compiled(select(hosted.c.reply_seq).where(hosted.c.run_id == _run))
 _COUNT_REPLIES = Compiled(
     update(hosted)
@@ -189,12 +194,11 @@ def record_process(
 
 def select_app(connection: Connection, hashed_token: str) -> AppRow | None:
     """Return whose a token is."""
-    row = connection.execute(
-        select(launches.c.run_id, launches.c.attempt, hosted.c.attempt.label("newest"))
-        .join(hosted, hosted.c.run_id == launches.c.run_id)
-        .where(launches.c.token_hash == hashed_token)
-    ).first()
-    return None if row is None else AppRow(row.run_id, row.attempt, row.attempt == row.newest)
+    row = _APP(driver_of(connection), token=hashed_token).fetchone()
+    if row is None:
+        return None
+    run_id, attempt, newest = row
+    return AppRow(run_id, attempt, newest=attempt == newest)
 
 
 def begin_running(connection: Connection, run_id: int, attempt: int, now: float) -> Run:

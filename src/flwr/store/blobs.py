@@ -247,6 +247,10 @@ class BlobDir:
 
     # --- objects -------------------------------------------------------------------------------
 
+    def has(self, object_id: str) -> bool:
+        """Return whether an object is here, whatever the database says."""
+        return self._of(object_id).exists()
+
     def open(self, object_id: str) -> tuple[int, int]:
         """Return a file descriptor, which the caller closes, and the size in bytes.
 

@@ -404,7 +404,8 @@ class HubStore:
 
         None also keeps the object for an hour, for a content that refers to it.
         """
-        if await self._write(lambda c: contents.hold_again(c, who, object_id, now)):
+        held = await self._write(lambda c: contents.hold_again(c, who, object_id, now))
+        if held and await asyncio.to_thread(self.blobs.has, object_id):
             return None
         return await asyncio.to_thread(self.blobs.partial_size, object_id, str(who))
 
