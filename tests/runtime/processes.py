@@ -61,7 +61,12 @@ class Started:
         raise TimeoutError(f"{text!r} is not in {self.output!r}")
 
 
-def start(hub: AppHub, tmp_path: Path, module: str = "flwr.runtime.serverapp_process") -> Started:
+def start(
+    hub: AppHub,
+    tmp_path: Path,
+    module: str = "flwr.runtime.serverapp_process",
+    **facts: object,
+) -> Started:
     """Start an attempt as a launcher does."""
     printed = tmp_path / f"output-{hub.attempt}"
     reads, writes = os.pipe()
