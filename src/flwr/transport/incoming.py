@@ -217,6 +217,8 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
     limit = limits.call_bytes
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
+    if request.content.is_eof() and request.content_length is not None:
+        return request.content.read_nowait()  # it came with its head
     pieces, received = [], 0
     async for piece in body_pieces(request, limits):
         received += len(piece)

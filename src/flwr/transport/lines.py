@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedIOBase
+from typing import Any
 
 from flwr.errors import LinkError, TlsError
 from flwr.transport.address import Address
@@ -18,6 +19,7 @@ Bytes = bytes | bytearray | memoryview
 
 CONNECT_SECONDS = 10.0
 SEND_SECONDS = 30.0  # for one piece
+_SHORT_BYTES = 64 * 1024
 
 _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH
 _OUT_OF_TIME = (9, 10)  # not yet valid, expired
@@ -69,6 +71,37 @@ class _Head:
         self._stream.close()
 
 
+class _Line(http.client.HTTPConnection):
+    """A connection that sends a head together with what follows it, if that is short."""
+
+    response_class = _Answer
+    head: bytes | None = None
+
+    def send(self, data: Any) -> None:
+        """Send bytes, but keep a head back until the body, or that there is none."""
+        if self.head is None:
+            super().send(data)
+        else:
+            self.head += data
+
+    def send_after_head(self, body: Iterable[Bytes]) -> None:
+        """Send the head that was kept back, and the body."""
+        head, self.head = self.head or b"", None
+        for piece in body:
+            if head and len(piece) <= _SHORT_BYTES:
+                piece = b"".join((head, piece))  # noqa: PLW2901 - one packet, one wake-up there
+            elif head:
+                super().send(head)
+            head = b""
+            super().send(piece)
+        if head:
+            super().send(head)
+
+
+class _SecureLine(_Line, http.client.HTTPSConnection):
+    """The same, over TLS."""
+
+
 class Lines:
     """Connections to one address, kept for the next call, closed by whoever likes.
 
@@ -87,11 +120,11 @@ class Lines:
         self._context = tls.context() if tls is not None else None
         self._keep = keep
         self._lock = threading.Lock()
-        self._idle: list[http.client.HTTPConnection] = []
-        self._busy: set[http.client.HTTPConnection] = set()
+        self._idle: list[_Line] = []
+        self._busy: set[_Line] = set()
         self._closed = False
 
-    def _take(self) -> tuple[http.client.HTTPConnection, bool]:
+    def _take(self) -> tuple[_Line, bool]:
         """Give a connection, and whether it is a new one.
 
         Raises
@@ -110,9 +143,7 @@ class Lines:
                 line.close()
         return self._connect(), True
 
-    def _give_back(
-        self, line: http.client.HTTPConnection, response: http.client.HTTPResponse
-    ) -> None:
+    def _give_back(self, line: _Line, response: http.client.HTTPResponse) -> None:
         """Keep a connection whose answer was read to its end, if it goes on."""
         if not response.isclosed() or line.sock is None:
             return
@@ -121,7 +152,7 @@ class Lines:
                 self._busy.discard(line)
                 self._idle.append(line)
 
-    def _drop(self, line: http.client.HTTPConnection) -> None:
+    def _drop(self, line: _Line) -> None:
         """Close a connection that is of no more use; one that was given back stays."""
         with self._lock:
             if line not in self._busy:
@@ -174,15 +205,12 @@ class Lines:
         for line in busy:
             _shut(line.sock)
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> _Line:
         host, port = self._address.host, self._address.port
         if self._context is None:
-            line = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+            line = _Line(host, port, timeout=CONNECT_SECONDS)
         else:
-            line = http.client.HTTPSConnection(
-                host, port, timeout=CONNECT_SECONDS, context=self._context
-            )
-        line.response_class = _Answer
+            line = _SecureLine(host, port, timeout=CONNECT_SECONDS, context=self._context)
         try:
             line.connect()
         except (OSError, UnicodeError) as error:
@@ -224,7 +252,7 @@ class Lines:
 
 
 def _exchange(
-    line: http.client.HTTPConnection,
+    line: _Line,
     method: str,
     path: str,
     headers: Mapping[str, str],
@@ -234,12 +262,12 @@ def _exchange(
     """Send a request, and give its answer, which may come before all was sent."""
     line.sock.settimeout(SEND_SECONDS)
     try:
+        line.head = b""
         line.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers.items():
             line.putheader(name, value)
         line.endheaders()
-        for piece in body:
-            line.send(piece)
+        line.send_after_head(body)
     except ConnectionError:
         # Refused in the middle of its body? Then the reason may lie here already.
         line.sock.settimeout(1.0)

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from flwr.errors import AddressError, RefusedError, SettingsError
-from flwr.log import log
+from flwr.log import FLOWER_LOGGER, log
 from flwr.transport.address import Address
 from flwr.transport.call import Access, Call, Caller, Refusal
 from flwr.transport.incoming import (
@@ -253,7 +253,8 @@ class _Port:
             )
         finally:
             connection.answered()
-        log(logging.DEBUG, "%s %s %d", request.method, request.path, response.status)
+        if any(handler.level <= logging.DEBUG for handler in FLOWER_LOGGER.handlers):
+            log(logging.DEBUG, "%s %s %d", request.method, request.path, response.status)
         return response
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
