@@ -85,20 +85,26 @@ def run_at_superlink(request: RemoteRun, result: dict[str, Any]) -> None:
     """
     from flwr.runtime.fabbuild import build
 
-    out = sys.stderr if request.to_stderr else sys.stdout
     fab = build(request.app_dir)
     _tell_left_out(fab)
-    out.write(place_line(request.place) + "\n")
-    out.flush()
+    _say(f"{place_line(request.place)}\n", request)
     with connected(request.place) as link:
         run = _submit(link, request, fab)
-        out.write(f"Successfully started run {run.run_id}{_in_federation(run)}\n")
+        _say(f"Successfully started run {run.run_id}{_in_federation(run)}\n", request)
         result.update(_submitted_json(run, fab))
-        if not request.stream:
-            out.write(f"Its log: {_command('log', run, request)}\n")
-            return
+        if request.stream:
+            _Following(link, request, run, fab.app.name).take(result)
+        else:
+            _say(f"Its log: {_command('log', run, request)}\n", request)
+
+
+def _say(text: str, request: RemoteRun) -> None:
+    out = sys.stderr if request.to_stderr else sys.stdout
+    try:
+        out.write(text)
         out.flush()
-        _Following(link, request, run, fab.app.name).take(result)
+    except OSError as error:  # nobody reads it any more; the outcome matters all the same
+        let_go(out, error)
 
 
 def _submit(link: "Link", request: RemoteRun, fab: "Fab") -> Run:
@@ -196,17 +202,9 @@ class _Following:
     def _print_log(self) -> None:
         try:
             for part in follow_log(self.link, self.run.run_id):
-                self._print("".join(entry.text for entry in part.entries))
+                _say("".join(entry.text for entry in part.entries), self.request)
         except BaseException as fault:  # the main thread raises it
             self.fault = fault
-
-    def _print(self, text: str) -> None:
-        out = sys.stderr if self.request.to_stderr else sys.stdout
-        try:
-            out.write(text)
-            out.flush()
-        except OSError as error:  # nobody reads it any more; the outcome matters all the same
-            let_go(out, error)
 
     def _sum_up(self) -> None:
         from flwr.cli.summary import print_summary

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flwr.config import Place
-from flwr.errors import LinkError
+from flwr.errors import LinkError, TlsError
 from flwr.transport.control import EVENTS, LOG, EventPart, Follow, LogPart, Run
 from flwr.transport.fleet import RENEW_SECONDS
 
@@ -40,7 +40,10 @@ def connected(place: Place) -> "Iterator[Link]":
     try:
         yield link
     except LinkError as error:
-        error.hint = f"{error.hint}\n".lstrip() + f"The connection is '{place.name}' ({place.why})."
+        which = f"The connection is '{place.name}' ({place.why})."
+        if isinstance(error, TlsError):
+            which += " Its settings for TLS are root-certificates and insecure."
+        error.hint = f"{error.hint}\n{which}".lstrip()
         raise
     finally:
         link.close()

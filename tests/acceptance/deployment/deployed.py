@@ -127,15 +127,16 @@ class Running:
     def wait(self, seconds: float = GUARD) -> int:
         """Wait for its end; return the exit status."""
         code = self.process.wait(seconds)
-        self._reader.join(seconds if code >= 0 else 1.0)  # a child may hold the pipe
+        self._reader.join(1.0)  # a child may hold the pipe for longer
         return code
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._more:
-                self.lines.append(line)
-                self._more.notify_all()
+        with self.process.stdout as pipe:
+            for line in pipe:
+                with self._more:
+                    self.lines.append(line)
+                    self._more.notify_all()
         with self._more:
             self._over = True
             self._more.notify_all()
@@ -319,6 +320,8 @@ class Deployment:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(left, timeout=10.0)
+        for running in self.started:
+            running.wait()
 
 
 def free_ports(count: int) -> list[int]:
@@ -346,8 +349,17 @@ def wait_gone(processes: Sequence[psutil.Process], seconds: float = GUARD) -> No
     assert not alive, alive
 
 
+WAIT = """
+def wait_at(gate):
+    try:
+        with open(gate) as pipe:
+            pipe.read()
+    except FileNotFoundError:
+        pass  # it is open
+"""
+
 SERVER = """
-import time, os, threading
+import os
 import numpy as np
 from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp import ServerApp
@@ -370,7 +382,7 @@ def main(grid, context):
 """
 
 CLIENT = """
-import os, threading
+import os
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -420,9 +432,9 @@ def write_app(
     folder : Path
         Where; made.
     before, after : str
-        A statement of the server before and after its rounds.
+        A statement of the server before and after its rounds. It has ``wait_at``, see `gate`.
     train : str
-        A statement of a client before it trains.
+        A statement of a client before it trains. It has that, too.
     project : str
         Its ``pyproject.toml``.
     """
@@ -430,18 +442,15 @@ def write_app(
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     server = SERVER.replace("{before}", before).replace("{after}", after)
-    (package / "server_app.py").write_text(server)
-    (package / "client_app.py").write_text(CLIENT.replace("{train}", train))
+    (package / "server_app.py").write_text(server + WAIT)
+    (package / "client_app.py").write_text(CLIENT.replace("{train}", train) + WAIT)
     (folder / "pyproject.toml").write_text(project)
     return folder
 
 
 @contextlib.contextmanager
 def gate(path: Path) -> Iterator[Callable[[], None]]:
-    """Make a named pipe that an app waits at; yields what opens it.
-
-    The app waits with ``open(path).read()``.
-    """
+    """Make a named pipe that an app waits at with ``wait_at(path)``; yields what opens it."""
     os.mkfifo(path)
     writer = os.open(path, os.O_RDWR)  # so that opening it blocks nobody, and reading does
     is_open = True
@@ -450,6 +459,7 @@ def gate(path: Path) -> Iterator[Callable[[], None]]:
         nonlocal is_open
         if is_open:
             is_open = False
+            path.unlink()
             os.close(writer)
 
     try:

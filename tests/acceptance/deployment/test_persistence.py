@@ -32,7 +32,7 @@ def test_a_live_run_goes_on_after_the_hub_was_killed(
 ) -> None:
     deployment = deploy(2, database=True)
     with gate(tmp_path / "gate") as open_gate:
-        folder = app(train=f"open({str(tmp_path / 'gate')!r}).read()")
+        folder = app(train=f"wait_at({str(tmp_path / 'gate')!r})")
         run_id = deployment.submit(folder, "-c", "num-server-rounds=3")
         wait_until(lambda: deployment.run(run_id)["status"] == "running")
         assert deployment.hub is not None
@@ -50,7 +50,7 @@ def test_a_stream_goes_on_over_a_restart_of_the_hub(
 ) -> None:
     deployment = deploy(2, database=True)
     with gate(tmp_path / "gate") as open_gate:
-        folder = app(before=f"open({str(tmp_path / 'gate')!r}).read()")
+        folder = app(before=f"wait_at({str(tmp_path / 'gate')!r})")
         following = deployment.start("user", "flwr", "run", folder, "hub", "--stream")
         following.wait_for("the server prints")
         assert deployment.hub is not None

@@ -142,8 +142,6 @@ def test_clients_that_raise(deploy: Deploy, app: WriteApp) -> None:
     assert ended.code not in (0, 2), ended
     assert "The first failure was at node" in ended.err
     assert "no data here" in ended.err
-    for node in deployment.nodes:
-        node.wait_for("no data here")
 
 
 @pytest.mark.parametrize("part", ["server_app", "client_app"])
@@ -160,7 +158,7 @@ def test_an_app_that_cannot_be_loaded(deploy: Deploy, app: WriteApp, part: str) 
 def test_stopping_a_run_ends_its_processes(deploy: Deploy, app: WriteApp, tmp_path: Path) -> None:
     deployment = deploy(2)
     with gate(tmp_path / "gate"):
-        run_id = deployment.submit(app(train=f"open({str(tmp_path / 'gate')!r}).read()"))
+        run_id = deployment.submit(app(train=f"wait_at({str(tmp_path / 'gate')!r})"))
         wait_until(lambda: deployment.run(run_id)["status"] == "running")
         processes = deployment.app_processes()
         assert processes
@@ -177,7 +175,7 @@ def test_stopping_a_run_ends_its_processes(deploy: Deploy, app: WriteApp, tmp_pa
 def test_a_followed_run_that_is_stopped(deploy: Deploy, app: WriteApp, tmp_path: Path) -> None:
     deployment = deploy(2)
     with gate(tmp_path / "gate"):
-        folder = app(before=f"open({str(tmp_path / 'gate')!r}).read()")
+        folder = app(before=f"wait_at({str(tmp_path / 'gate')!r})")
         following = deployment.start("user", "flwr", "run", folder, "hub", "--stream")
         run_id = following.wait_for(r"started run (\d+)")[1]
         following.wait_for("the server prints")
@@ -189,7 +187,7 @@ def test_a_followed_run_that_is_stopped(deploy: Deploy, app: WriteApp, tmp_path:
 def test_ctrl_c_detaches_and_the_run_goes_on(deploy: Deploy, app: WriteApp, tmp_path: Path) -> None:
     deployment = deploy(2)
     with gate(tmp_path / "gate") as open_gate:
-        folder = app(before=f"open({str(tmp_path / 'gate')!r}).read()")
+        folder = app(before=f"wait_at({str(tmp_path / 'gate')!r})")
         following = deployment.start("user", "flwr", "run", folder, "hub", "--stream")
         run_id = following.wait_for(r"started run (\d+)")[1]
         following.wait_for("the server prints")
@@ -297,6 +295,7 @@ def test_a_reader_that_goes_away_changes_nothing(deploy: Deploy, app: WriteApp) 
         check=False,
     )
     assert "Traceback" not in done.stderr
+    assert "code 1" in done.stderr  # not all could be printed, though the run went well
     (run_of_it,) = deployment.run_json("ls", "hub")["runs"]
     assert run_of_it["status"] == "finished:completed"
 
