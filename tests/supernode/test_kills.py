@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import psutil
@@ -268,3 +269,24 @@ def test_a_node_with_workers_loads_no_server_and_no_database(
     ).stdout.split()
     for name in ("aiohttp", "sqlalchemy", "alembic", "typer", "rich", "sqlite3", "asyncio"):
         assert name not in loaded
+
+
+def test_killed_again_and_again_no_message_is_lost_and_no_state_is_counted_twice(
+    hub: FakeHub, start: StartProcess
+) -> None:
+    random = Random(4)
+    messages = [hub.push(RecordDict(), "query") for _ in range(60)]
+    pause = threading.Event()
+    kills = 0
+    while len(hub.replies) < len(messages):
+        node = start()
+        if kills < 8:
+            seen = len(hub.replies)
+            hub.wait_for(lambda seen=seen: len(hub.replies) > min(seen, 59))
+            pause.wait(random.uniform(0.0, 0.03))
+            node.kill()
+            kills += 1
+        else:
+            hub.wait_for(lambda: len(hub.replies) == len(messages))
+    counts = [hub.content(message_id)["metrics"]["n"] for message_id in messages]
+    assert counts == list(range(1, 61))

@@ -14,6 +14,7 @@ from flwr.transport.call import Refusal
 from flwr.transport.fleet import Exchange, Exchanged, Reply
 
 _FINAL = (Refusal.SUPERSEDED, Refusal.VERSION)  # there is no cure
+_PASSING = (Refusal.UNAVAILABLE, Refusal.INTERNAL, Refusal.DISK_FULL)  # perhaps
 _STRANGER = (Refusal.UNKNOWN_NODE, Refusal.NOT_ALLOWED)  # unless an introduction is one
 
 
@@ -144,7 +145,7 @@ class Lanes:
         except UnreachableError as error:
             self._failed(None, error)
         except RefusedError as error:
-            if error.code != Refusal.UNAVAILABLE:
+            if error.code not in _PASSING:
                 raise
             self._failed(None, error)
         else:

@@ -172,10 +172,14 @@ class Node:
         uploads.start()
         self._lanes.start()
         self._over.wait()
-        self._say_goodbye()
+        runs = self._say_goodbye()
         self._link.close()
+        for run in runs:
+            run.join(_GOODBYE)
         self._lanes.join(_GOODBYE)
         uploads.join(_GOODBYE)
+        if self._desk is not None:
+            self._desk.close()
         if isinstance(self._fault, RefusedError) and self._fault.code == Refusal.SUPERSEDED:
             raise RefusedError(
                 self._fault.code,
@@ -338,6 +342,14 @@ class Node:
 
     def _reply(self, work: Work, asked: Metadata, outcome: Outcome, lag: float) -> None:
         """Spool a reply, and send it."""
+        if outcome.fault is not None:
+            log(
+                logging.WARNING,
+                "Run %s: the ClientApp failed at %s: %s",
+                work.run_id,
+                asked.message_type,
+                outcome.fault.reason,
+            )
         stamp_reply(outcome.metadata, asked, lag)
         meta = _encode(encode_metadata(outcome.metadata))
         reply = Reply(
@@ -416,7 +428,8 @@ class Node:
 
     # -- the end
 
-    def _say_goodbye(self) -> None:
+    def _say_goodbye(self) -> list[RunThread]:
+        """Stop all runs, which are returned, and bring the hub what is finished."""
         last = self._lanes.stop()
         with self._runs_lock:
             runs = list(self._runs.values())
@@ -431,10 +444,7 @@ class Node:
                     for message_id in self._lanes.answered(last, answer).settled:
                         self.spool.settle(message_id)
                 self._link.call(fleet.LEAVE, Leave(last.exchange.epoch), patience=_GOODBYE)
-        for run in runs:
-            run.join(_GOODBYE)
-        if self._desk is not None:
-            self._desk.close()
+        return runs
 
 
 def asked_for(work: Work, node_id: int) -> tuple[Metadata, float]:
