@@ -5,6 +5,7 @@ block on the disk: an event loop makes them in a thread.
 """
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Collection, Iterable
@@ -20,6 +21,7 @@ from flwr.store.faults import disk_fault
 RESERVE_BYTES = 64 << 20  # left free on the disk, for the database
 SYNC_BYTES = 8 << 20  # so much is received between two fdatasync
 _PIECE_BYTES = 1 << 20
+_OBJECT_NAME = re.compile("[0-9a-f]{64}")
 
 
 class Upload:
@@ -284,7 +286,7 @@ class BlobDir:
 
     def ids(self) -> list[str]:
         """Return the ids of all whole objects."""
-        return [path.name for path in self.path.iterdir() if path.is_file() and not path.suffix]
+        return [path.name for path in self.path.iterdir() if _OBJECT_NAME.fullmatch(path.name)]
 
     def sweep(self, keep: Collection[str], older_than: float) -> None:
         """Remove objects that are not in `keep`, and uploads without news since a moment."""

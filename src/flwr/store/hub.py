@@ -483,6 +483,7 @@ class HubStore:
     async def _read(self, work: Callable[[Connection], T]) -> T:
         if self.runs.in_memory:  # there is one connection, and the writer's thread uses it
             return await self._write(work)
+        self.runs.writer.require_open()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._read_here, work)
 
