@@ -77,7 +77,8 @@ class LaunchFacts:
         told = json.loads(content)
         path = told.get("root_certificates")
         insecure = told.get("insecure", path is None)
-        tls = None if insecure else ClientTls(None if path is None else Path(path))
+        name = told.get("server_name", "")
+        tls = None if insecure else ClientTls(None if path is None else Path(path), name)
         return cls(told["address"], told["token"], tls, told.get("patience", PATIENCE))
 
     def written(self) -> bytes:
@@ -88,6 +89,7 @@ class LaunchFacts:
                 "address": self.address,
                 "token": self.token,
                 "root_certificates": None if path is None else str(path.absolute()),
+                "server_name": "" if self.tls is None else self.tls.server_name,
                 "insecure": self.tls is None,
                 "patience": self.patience,
             }

@@ -67,7 +67,9 @@ class _Superlink:
         servers = await serve(self._listens(hub, runs, scheduler))
         try:
             self._greet(servers)
-            tls = None if settings.tls is None else ClientTls(settings.tls.ca)
+            tls = None
+            if settings.tls is not None:  # its certificate is hardly for a loopback address
+                tls = ClientTls(settings.tls.ca, settings.tls.name())
             scheduler.start(str(self._app_address(servers)), tls)
             hub.in_background(self._sweep())
             await stopping.wait()

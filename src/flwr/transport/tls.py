@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flwr.errors import SettingsError
 
@@ -37,16 +38,31 @@ class ServerTls:
         server = self.context()
         if self.ca is None:
             return
-        client = ClientTls(self.ca).context()
-        client.check_hostname = False  # under which names it is found, only clients know
         try:
-            _shake_hands(server, client)
+            _shake_hands(server, self._client())
         except ssl.SSLCertVerificationError as error:
             raise SettingsError(
                 f"Clients that believe {self.ca} would not believe {self.certificate}: "
                 f"{error.verify_message}.",
                 hint="Give the CA certificate that signed the server's certificate.",
             ) from error
+
+    def name(self) -> str:
+        """Return a name that the certificate is for, or an empty text if it has none.
+
+        A client on the same machine expects it, whatever the address that it connects to.
+        """
+        if self.ca is None:
+            return ""
+        shown = _shake_hands(self.context(), self._client()) or {}
+        names: Any = shown.get("subjectAltName", ())
+        found = sorted(names, key=lambda entry: entry[0] != "DNS")
+        return found[0][1].replace("*", "any", 1) if found else ""
+
+    def _client(self) -> ssl.SSLContext:
+        client = ClientTls(self.ca).context()
+        client.check_hostname = False  # under which names it is found, only clients know
+        return client
 
     def context(self) -> ssl.SSLContext:
         """For the server's sockets; raises as :meth:`check` does for unreadable files."""
@@ -74,9 +90,12 @@ class ClientTls:
     ----------
     root_certificates : Path or None
         PEM file with the certificates of authorities; None for those that the system knows.
+    server_name : str
+        What the certificate has to be for, if that is not the address's host.
     """
 
     root_certificates: Path | None = None
+    server_name: str = ""
 
     def context(self) -> ssl.SSLContext:
         """For the client's sockets.
@@ -86,7 +105,8 @@ class ClientTls:
         SettingsError
             If the file cannot be read or holds no certificate.
         """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = _ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.server_name = self.server_name
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.root_certificates is None:
             context.load_default_certs()
@@ -100,6 +120,18 @@ class ClientTls:
                 hint="Root certificates are a PEM file, with -----BEGIN CERTIFICATE----- in it.",
             ) from error
         return context
+
+
+class _ClientContext(ssl.SSLContext):
+    """A context that can expect the certificate of one name at all addresses."""
+
+    server_name = ""
+
+    def wrap_socket(self, *arguments: Any, **settings: Any) -> ssl.SSLSocket:
+        """Make a socket secure."""
+        if self.server_name:
+            settings["server_hostname"] = self.server_name
+        return super().wrap_socket(*arguments, **settings)
 
 
 def _read(path: Path, what: str) -> None:
@@ -117,13 +149,14 @@ def _cause(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
-def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
-    """Let both meet in memory; raises what a client would raise on a socket."""
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> dict[str, Any] | None:
+    """Let both meet in memory; return the server's certificate as the client sees it.
+
+    Raises what a client would raise on a socket.
+    """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = [
-        client.wrap_bio(to_client, to_server, server_hostname="localhost"),
-        server.wrap_bio(to_server, to_client, server_side=True),
-    ]
+    seen = client.wrap_bio(to_client, to_server, server_hostname="localhost")
+    sides = [seen, server.wrap_bio(to_server, to_client, server_side=True)]
     while sides:
         for side in tuple(sides):
             try:
@@ -131,3 +164,4 @@ def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
                 sides.remove(side)
             except ssl.SSLWantReadError:
                 continue
+    return seen.getpeercert()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from deployed import NODE_READY, Certificates, Deployment, write_app
+from deployed import NODE_READY, Certificates, Deployment, write_app, write_certificates
 
 
 @pytest.fixture
@@ -55,15 +55,3 @@ def authority() -> trustme.CA:
 def certificates(authority: trustme.CA, tmp_path: Path) -> Certificates:
     """Return the files of a server at 127.0.0.1."""
     return write_certificates(tmp_path / "tls", authority, "127.0.0.1")
-
-
-def write_certificates(folder: Path, authority: trustme.CA, *names: str) -> Certificates:
-    """Write what a server with some names needs."""
-    folder.mkdir()
-    server = authority.issue_cert(*names)
-    files = Certificates(folder / "ca.crt", folder / "server.pem", folder / "server.key")
-    authority.cert_pem.write_to_path(files.ca)
-    server.private_key_pem.write_to_path(files.key)
-    for blob in server.cert_chain_pems:
-        blob.write_to_path(files.certificate, append=True)
-    return files

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import trustme
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[3]
@@ -322,6 +323,18 @@ class Deployment:
         psutil.wait_procs(left, timeout=10.0)
         for running in self.started:
             running.wait()
+
+
+def write_certificates(folder: Path, authority: trustme.CA, *names: str) -> Certificates:
+    """Write what a server with some names needs."""
+    folder.mkdir()
+    server = authority.issue_cert(*names)
+    files = Certificates(folder / "ca.crt", folder / "server.pem", folder / "server.key")
+    authority.cert_pem.write_to_path(files.ca)
+    server.private_key_pem.write_to_path(files.key)
+    for blob in server.cert_chain_pems:
+        blob.write_to_path(files.certificate, append=True)
+    return files
 
 
 def free_ports(count: int) -> list[int]:

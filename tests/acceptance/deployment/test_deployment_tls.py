@@ -4,16 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import trustme
-from conftest import write_certificates
-from deployed import Certificates, Deployment
+from deployed import Certificates, Deployment, write_certificates
 
 Deploy = Callable[..., Deployment]
 
 
-def connect(deployment: Deployment, lines: str) -> None:
+def connect(deployment: Deployment, lines: str, host: str = "127.0.0.1") -> None:
     """Write the user's only connection."""
     (deployment.home("user") / "config.toml").write_text(
-        f"[superlink.hub]\naddress = '127.0.0.1:{deployment.control_port}'\n{lines}\n"
+        f"[superlink.hub]\naddress = '{host}:{deployment.control_port}'\n{lines}\n"
     )
 
 
@@ -25,6 +24,18 @@ def test_a_run_with_tls_on_every_link(
     assert ended.code == 0, ended
     assert "the model is [2.0, 2.0, 2.0]" in ended.out
     assert len(deployment.run_json("supernode", "list", "hub")["nodes"]) == 2
+
+
+def test_app_processes_find_a_hub_whose_certificate_names_no_loopback_address(
+    deploy: Deploy, app: Callable[..., Path], authority: trustme.CA, tmp_path: Path
+) -> None:
+    tls = write_certificates(tmp_path / "tls", authority, "*.example.org", "localhost")
+    deployment = deploy(0, tls=tls)
+    connect(deployment, f"root-certificates = '{tls.ca}'", host="localhost")
+    for index in range(2):
+        deployment.start_node(index, 2, f"--superlink=localhost:{deployment.fleet_port}")
+    ended = deployment.flwr("run", app(), "hub", "--stream")
+    assert ended.code == 0, ended
 
 
 def test_another_authority_is_refused(
