@@ -163,6 +163,18 @@ def test_a_killed_zygote_is_started_anew(
     assert hub.handed_out == [message_id]
 
 
+def test_a_zygote_killed_between_messages_is_started_anew(
+    hub: FakeHub, start_node: StartNode
+) -> None:
+    start_node()
+    for number in range(1, 4):
+        metrics = hub.content(hub.push(RecordDict(), "query"))["metrics"]
+        assert metrics["n"] == number
+        zygote = psutil.Process(psutil.Process(metrics["pid"]).ppid())
+        zygote.kill()
+        wait_until_gone(metrics["pid"])
+
+
 def test_an_ended_run_kills_its_worker_and_leaves_nothing(
     hub: FakeHub, start_node: StartNode, tmp_path: Path
 ) -> None:

@@ -155,6 +155,9 @@ class LocalExecutor:
                     raise
                 reason = f"The message cannot be read: {error}"
                 return failed(metadata, ErrorCode.MESSAGE_UNAVAILABLE, reason)
+            except BaseException:  # whatever it was: the next message gets a new worker
+                self.close()
+                raise
         raise AssertionError("unreachable")
 
     def _attempt(
@@ -297,7 +300,9 @@ class AppWorker:
             self._pool.submit([Task(message, node_config, seed, answer)])
             while not answers:
                 self._pool.pump(None, self._pool.news)
-        except (OSError, ValueError, KeyError) as error:
+        except OSError as error:
+            raise EngineError(f"The process that starts workers is gone: {error}") from error
+        except (ValueError, KeyError) as error:
             if self.closed:  # under our hands, by the thread that stops it
                 raise EngineError("The worker was stopped.") from error
             raise
