@@ -1,12 +1,13 @@
 """Messages that a hub's store acknowledges, each after the fsync of its commit.
 
 Prints one JSON object: messages put in, and replies taken, by one caller and by 100 that go on
-side by side. A message carries a content of its own.
+side by side, and commits of bare SQLite to judge them by. A message has a content of its own.
 """
 
 import argparse
 import asyncio
 import json
+import sqlite3
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -33,7 +34,7 @@ async def per_second(callers: int, count: int, work: Callable[[int], Awaitable[o
     return count / (time.perf_counter() - start)
 
 
-async def measure(store: HubStore, callers: int, count: int) -> dict[str, float]:
+async def measure(store: HubStore, callers: int, count: int) -> dict[str, int]:
     """Let callers put messages into a run of their own, and then answer them."""
     run = NewRun(
         run_id=new_run_id(),
@@ -68,14 +69,28 @@ async def measure(store: HubStore, callers: int, count: int) -> dict[str, float]
     }
 
 
+def bare_commits(folder: Path, count: int) -> float:
+    """Return how many rows of that size SQLite commits a second, each after an fsync."""
+    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE lines (place INTEGER PRIMARY KEY, content BLOB)")
+    start = time.perf_counter()
+    for _ in range(count):
+        connection.execute("INSERT INTO lines (content) VALUES (?)", (bytes(CONTENT_BYTES),))
+    seconds = time.perf_counter() - start
+    connection.close()
+    return count / seconds
+
+
 async def main(folder: Path, scale: float) -> None:
     """Measure, and print."""
     with HubStore.open(folder / "state.db") as store:
         await measure(store, 10, 200)  # statements and files that are warm
-        figures = {
-            "one_caller": await measure(store, 1, int(2_000 * scale)),
-            "100_callers": await measure(store, 100, int(20_000 * scale)),
-        }
+        figures = {"bare_commits_per_s": round(bare_commits(folder, int(2_000 * scale)))}
+        for callers, count in ((1, 2_000), (100, 20_000)):
+            measured = await measure(store, callers, int(count * scale))
+            figures |= {f"{name}_{callers}": value for name, value in measured.items()}
     print(json.dumps(figures))
 
 

@@ -110,6 +110,21 @@ CASES = {
             Figure("FedXgbBagging of 10 nodes, round 30", "last_ms", "ms"),
         ),
     ),
+    "durable messages": Case(
+        "durable_messages.py",
+        (
+            *(
+                Figure(label, f"{key}_{callers}", "/s", more_is_better=True)
+                for callers, who in ((1, "1 caller"), (100, "100 callers"))
+                for label, key in (
+                    (f"messages taken from {who}, fsync each", "messages_per_s"),
+                    (f"replies taken from {who}", "replies_per_s"),
+                )
+            ),
+            Figure("(commits of bare SQLite)", "bare_commits_per_s", "/s", more_is_better=True),
+        ),
+        upstream=False,
+    ),
     "startup": Case(
         "startup.py",
         (

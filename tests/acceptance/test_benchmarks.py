@@ -24,6 +24,7 @@ def output_of(script: str, *arguments: str) -> str:
         ("bench_strategies.py", ["--replies", "3", "--values", "1000", "--runs", "1"]),
         ("bench_robust.py", ["--replies", "7", "--values", "1000", "--malicious", "1"]),
         ("bench_trees.py", ["--nodes", "2", "--rounds", "2"]),
+        ("durable_messages.py", ["--scale", "0.01"]),
         ("startup.py", ["--runs", "1"]),
     ],
 )

@@ -137,6 +137,7 @@ def enqueue(
     refused: list[RejectedRow] = []
     leased: list[LeasedRow] = []
     uses: Counter[int] = Counter()
+    nbytes = 0
     expiry: float | None = None
     for message in new:
         if not there[message.node_id]:
@@ -157,7 +158,9 @@ def enqueue(
         expiry = expires if expiry is None else min(expiry, expires)
         if epoch is not None:
             leased.append(_leased(run_id, message, body, now))
-            apps.count_bytes_out(driver, run_id, body.nbytes)
+            nbytes += body.nbytes
+    if leased:
+        apps.count_bytes_out(driver, run_id, nbytes)
     for index, count in uses.items():
         contents.put_body(driver, run, new_bodies[index], count)
     return Enqueued(tuple(known), tuple(refused), tuple(leased), expiry)
