@@ -1,6 +1,8 @@
 """Objects of a hub: who may know of them, and when they go."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -327,6 +329,24 @@ def test_objects_in_memory_lie_in_a_folder_that_goes_at_the_end() -> None:
     assert len(names(desk)) == 1
     desk.close()
     assert not folder.exists()
+
+
+def test_a_folder_that_a_killed_hub_left_is_removed_by_the_next_one_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, lives = Desk(None), Desk(None)
+    for desk in (left, lives):
+        os.utime(desk.store.blobs.path / ".lock", (1.0, 1.0))
+    killed = tmp_path / "flwr-objects-killed"
+    shutil.copytree(left.store.blobs.path, killed)  # the same, but that nobody holds its lock
+    new = Desk(None)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        desk.store.blobs.path.name for desk in (left, lives, new)
+    }
+    for desk in (left, lives, new):
+        desk.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_objects_lie_beside_the_database(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 ``lifecycle``, ``progress`` and ``records`` are pure; ``runs`` holds the statements, ``schema`` the
 tables, ``database`` opens a file, ``writer`` commits in groups, ``rundir`` is a run's folder.
+
+A hub keeps more in the same file. ``hub`` is its face, ``hubrecords`` what that takes and gives;
+the statements are in ``nodes``, ``mailbox``, ``contents`` and ``apps``, compiled once by
+``compiled``; ``blobs`` is the folder of objects, ``folderlock`` keeps a second hub out of it.
 """
 
 from flwr.store.lifecycle import RunEvent, RunState

@@ -10,7 +10,6 @@ import shutil
 import threading
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Self
 
 from blake3 import blake3
 
@@ -323,10 +322,3 @@ class BlobDir:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-    @classmethod
-    def temporary(cls, *, reserve: int = RESERVE_BYTES) -> Self:
-        """Make one in a new folder under the system's folder for temporary files."""
-        import tempfile
-
-        return cls(Path(tempfile.mkdtemp(prefix="flwr-objects-")), reserve=reserve)

@@ -1,9 +1,12 @@
-"""A lock on a folder, held for as long as a process lives."""
+"""A lock on a folder, held for as long as a process lives; temporary folders that use it."""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
+from flwr.clock import unix_now
 from flwr.errors import StoreError
 from flwr.store.faults import disk_fault
 
@@ -11,6 +14,24 @@ if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
+
+
+_PREFIX = "flwr-objects-"
+_NAME = ".lock"
+_SETTLED_SECONDS = 60.0  # after so long, whoever made a folder has locked it
+
+
+def temporary_folder() -> Path:
+    """Make a folder among the system's temporary files, and remove those of killed processes."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_NAME}"):
+        try:
+            if unix_now() - lock.stat().st_mtime < _SETTLED_SECONDS:
+                continue
+            FolderLock(lock.parent, "Its process lives.").release()
+        except (OSError, StoreError):  # in use, gone meanwhile, or another user's
+            continue
+        shutil.rmtree(lock.parent, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=_PREFIX))
 
 
 class FolderLock:
@@ -31,7 +52,7 @@ class FolderLock:
 
     def __init__(self, folder: Path, message: str) -> None:
         try:
-            self._file: int | None = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._file: int | None = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise disk_fault(error, folder) from error
         try:

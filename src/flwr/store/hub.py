@@ -22,7 +22,7 @@ from flwr.store import apps, contents, mailbox, nodes, runs
 from flwr.store.blobs import RESERVE_BYTES, BlobDir, Upload
 from flwr.store.compiled import driver_of
 from flwr.store.faults import faults
-from flwr.store.folderlock import FolderLock
+from flwr.store.folderlock import FolderLock, temporary_folder
 from flwr.store.hubrecords import (
     Answered,
     AppRow,
@@ -107,11 +107,9 @@ class HubStore:
         """
         store = Store.open(path, fresh=fresh, patience=patience)
         try:
-            if path is None:
-                blobs = BlobDir.temporary(reserve=reserve)
-            else:
-                blobs = BlobDir(path.with_name(f"{path.name}.blobs"), reserve=reserve)
-            lock = FolderLock(blobs.path, f"{path} is in use by another SuperLink.")
+            folder = temporary_folder() if path is None else path.with_name(f"{path.name}.blobs")
+            blobs = BlobDir(folder, reserve=reserve)
+            lock = FolderLock(folder, f"{path} is in use by another SuperLink.")
         except BaseException:
             store.close()
             raise
