@@ -42,46 +42,82 @@ def run_superlink(settings: Settings) -> int:
         HubStore.open(settings.database) as store,
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
-        runner.run(_Superlink(settings, store).run())
+        runner.run(_serve_until_signal(settings, store))
     return 0
 
 
-class _Superlink:
-    """One SuperLink."""
+async def _serve_until_signal(settings: Settings, store: HubStore) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    superlink = await Superlink.start(settings, store)
+    try:
+        await stopping.wait()
+        log(INFO, "The SuperLink is ending")
+    finally:
+        await superlink.close()
 
-    def __init__(self, settings: Settings, store: HubStore) -> None:
+
+class Superlink:
+    """A hub that serves. Made by :meth:`start`, in one event loop.
+
+    Attributes
+    ----------
+    hub : Hub
+        Who waits for what.
+    addresses : tuple of Address
+        Where it listens, in the order of the settings' ports.
+    """
+
+    def __init__(self, settings: Settings, store: HubStore, hub: Hub) -> None:
         self._settings = settings
         self._store = store
+        self.hub = hub
+        self._runs = Runs(hub)
+        self._scheduler = Scheduler(
+            hub,
+            self._runs,
+            settings.state_dir / "runs",
+            outside=settings.isolation is Isolation.PROCESS,
+        )
+        self.addresses: tuple[Address, ...] = ()
+        self._servers: Servers | None = None
 
-    async def run(self) -> None:
-        """Serve until a signal comes."""
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
-        hub = await Hub.open(self._store)
-        runs = Runs(hub)
-        settings = self._settings
-        outside = settings.isolation is Isolation.PROCESS
-        scheduler = Scheduler(hub, runs, settings.state_dir / "runs", outside=outside)
-        servers = await serve(self._listens(hub, runs, scheduler))
-        try:
-            self._greet(servers)
-            tls = None
-            if settings.tls is not None:  # its certificate is hardly for a loopback address
-                tls = ClientTls(settings.tls.ca, settings.tls.name())
-            scheduler.start(str(self._app_address(servers)), tls)
-            hub.in_background(self._sweep())
-            await stopping.wait()
-            log(INFO, "The SuperLink is ending")
-        finally:
-            hub.begin_closing()
-            await servers.close(GRACE_SECONDS)
-            await scheduler.close(leave=settings.database is not None)
-            await hub.close()
+    @classmethod
+    async def start(cls, settings: Settings, store: HubStore) -> "Superlink":
+        """Take up what the store says, and listen.
 
-    def _listens(self, hub: Hub, runs: Runs, scheduler: Scheduler) -> list[Listen]:
+        Raises
+        ------
+        FlwrError
+            If an address is in use, or a certificate cannot be used.
+        """
+        superlink = cls(settings, store, await Hub.open(store))
+        await superlink._listen()
+        return superlink
+
+    async def close(self) -> None:
+        """Answer all who wait, and end. App processes are left to the next hub if there is one."""
+        self.hub.begin_closing()
+        if self._servers is not None:
+            await self._servers.close(GRACE_SECONDS)
+        await self._scheduler.close(leave=self._settings.database is not None)
+        await self.hub.close()
+
+    async def _listen(self) -> None:
         settings = self._settings
+        self._servers = await serve(self._listens())
+        self.addresses = self._servers.addresses
+        self._greet()
+        tls = None
+        if settings.tls is not None:  # its certificate is hardly for a loopback address
+            tls = ClientTls(settings.tls.ca, settings.tls.name())
+        self._scheduler.start(str(self._app_address()), tls)
+        self.hub.in_background(self._sweep())
+
+    def _listens(self) -> list[Listen]:
+        settings, hub, runs, scheduler = self._settings, self.hub, self._runs, self._scheduler
         authenticate = Entrance(self._store).authenticate
         shelf = Shelf(self._store)
         simulation = settings.simulation_options if settings.simulation else None
@@ -100,17 +136,17 @@ class _Superlink:
             for port in settings.ports
         ]
 
-    def _greet(self, servers: Servers) -> None:
+    def _greet(self) -> None:
         where = ", ".join(
             f"{_served(port)} at {address.host}:{address.port}"
-            for port, address in zip(self._settings.ports, servers.addresses, strict=True)
+            for port, address in zip(self._settings.ports, self.addresses, strict=True)
         )
         kept = self._settings.database or "memory: all is gone when it ends"
         log(INFO, "SuperLink is ready: %s; state in %s", where, kept)
 
-    def _app_address(self, servers: Servers) -> Address:
+    def _app_address(self) -> Address:
         """Return where app processes on this machine reach the hub."""
-        for port, address in zip(self._settings.ports, servers.addresses, strict=True):
+        for port, address in zip(self._settings.ports, self.addresses, strict=True):
             if Service.APP in port.services:
                 return Address(_LOOPBACK.get(address.host, address.host), address.port)
         raise AssertionError("every SuperLink serves its app processes")
