@@ -174,6 +174,16 @@ def test_what_was_probed_is_kept_for_the_content_that_follows(desk: Desk) -> Non
     assert names(desk) == []
 
 
+def test_what_was_probed_for_a_message_that_is_known_goes_with_the_message(desk: Desk) -> None:
+    run_id, node = desk.run(), desk.node()
+    model = desk.content(of_run(run_id), MODEL)
+    desk.put(run_id, node.node_id, "m1", body=model)
+    assert desk.reads(of_run(run_id), model.objects[0].object_id)  # by the next attempt, say
+    assert desk.put(run_id, node.node_id, "m1", body=model).known == ("m1",)
+    desk.checkpoint(run_id, 0, ["m1"])
+    assert names(desk) == []
+
+
 def test_the_end_of_a_run_takes_all_objects_along_those_of_a_context_that_is_kept_too(
     desk: Desk,
 ) -> None:

@@ -151,6 +151,7 @@ def enqueue(
                 refused.append(RejectedRow(message.message_id, reason, 0))
             else:
                 known.append(message.message_id)
+                contents.let_go(driver, run, (ref.object_id for ref in body.objects))
             continue
         uses[message.body] += 1
         contents.let_see(driver, Principal("node", message.node_id), body, now)
