@@ -127,6 +127,15 @@ class HubHere:
         (run,) = self.commands.call(control.RUNS, control.RunsQuestion(run_id)).runs
         return run
 
+    def stop_run(self, run_id: int) -> control.Run:
+        """Stop a run, as a command does."""
+        return self.commands.call(control.STOP_RUN, RunQuestion(run_id))
+
+    def log(self, run_id: int = 1) -> str:
+        """Return what a run printed."""
+        part = self.commands.call(control.LOG, control.Follow(run_id, wait=0.0))
+        return "".join(entry.text for entry in part.entries)
+
     def launcher(self) -> "Launcher":
         """Return a new launcher."""
         return Launcher(self)

@@ -10,7 +10,7 @@ from dataclasses import fields
 from sqlalchemy import BindParameter, Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from flwr.errors import RunNotFoundError, RunStateError, StoreError, SupersededError
+from flwr.errors import RunNotFoundError, RunStateError, SupersededError
 from flwr.store import contents
 from flwr.store.compiled import Compiled, driver_of
 from flwr.store.hubrecords import (
@@ -85,7 +85,7 @@ def create_run(connection: Connection, new: NewRun, kind: str, fab: bytes, now: 
     known = connection.execute(select(runs).where(runs.c.run_id == new.run_id)).first()
     if known is not None:
         if (known.fab_hash, known.run_config) != (new.fab_hash, new.run_config):
-            raise StoreError(f"There is another run {new.run_id} already.")
+            raise RunStateError(f"There is another run {new.run_id} already.")
         return select_run(connection, new.run_id)
     run = insert_run(connection, new, now)
     connection.execute(

@@ -48,7 +48,7 @@ def refusing(others: Kinds | None = None) -> Iterator[None]:
     except RefusedError:
         raise
     except FlwrError as error:
-        for kind, code in {**(others or {}), **CODES}.items():
+        for kind, code in (*(others or {}).items(), *CODES.items()):
             if isinstance(error, kind):
                 raise RefusedError(code, error.message, hint=error.hint) from error
         raise

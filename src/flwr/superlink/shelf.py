@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from flwr.clock import unix_now
-from flwr.errors import RefusedError, StoreError
+from flwr.errors import RefusedError
 from flwr.store.hub import HubStore
 from flwr.store.hubrecords import Principal
 from flwr.superlink.refusals import refusing
@@ -33,7 +33,7 @@ class Shelf:
     ) -> tuple[bool, int]:
         """Take an object from an offset on; return whether it is whole, and how much is here."""
         who = _principal(caller)
-        with refusing({StoreError: Refusal.UNAVAILABLE}):
+        with refusing():
             upload = await self._store.begin_upload(who, object_id, size)
             try:
                 if offset > upload.offset:
