@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from logging import ERROR
@@ -73,6 +73,7 @@ class Writer(Generic[Item]):
         self._idle = False  # the thread waits for the first entry
         self._closing = False
         self._failure: Exception | None = None  # why the items at the head are still there
+        self._connection: Connection | None = None  # of the thread
         self._thread = threading.Thread(target=self._run, name="flwr-store-writer", daemon=True)
         self._thread.start()
 
@@ -154,6 +155,7 @@ class Writer(Generic[Item]):
             self._write_group(group)
             if self._closing and was_failing and self._failure is not None:
                 break
+        self._disconnect()
 
     def _next_group(self) -> "list[_Call | Item]":
         with self._changed:
@@ -198,13 +200,10 @@ class Writer(Generic[Item]):
     def _commit(self, parts: "list[_Call | list[Item]]") -> Exception | None:
         """Write parts in one transaction; return why it failed, if it did."""
         posted_only = not any(isinstance(part, _Call) for part in parts)
-        options = {DURABILITY: "normal" if posted_only else "full"}
+        durability = "normal" if posted_only else "full"
         done: list[_Outcome] = []
         try:
-            with (
-                faults(self._name),
-                self._engine.execution_options(**options).begin() as connection,
-            ):
+            with faults(self._name), self._transaction(durability) as connection:
                 for part in parts:
                     if isinstance(part, _Call):
                         done.append(_outcome(part, connection))
@@ -219,6 +218,24 @@ class Writer(Generic[Item]):
                 self._follow_up(call.after, result)
         _deliver(done)
         return None
+
+    @contextlib.contextmanager
+    def _transaction(self, durability: str) -> Iterator[Connection]:
+        """Begin on the connection that is kept for this thread; after an error it is a new one."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        connection = self._connection.execution_options(**{DURABILITY: durability})
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _follow_up(self, after: Callable[[Any], None], result: Any) -> None:
         try:
