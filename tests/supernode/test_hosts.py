@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RunningNode, StartNode
 from fake_hub import FakeHub
 from node_apps import arrays, config, wait_for_lines, wait_until, wait_until_gone
+from running_node import RunningNode, StartNode
 
 from flwr.app import RecordDict
 from flwr.app.error import ErrorCode

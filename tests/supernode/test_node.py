@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
-from conftest import StartNode
 from fake_hub import NODE_ID, FakeHub
 from node_apps import (
     BROKEN_CLIENT,
@@ -21,6 +20,7 @@ from node_apps import (
     wait_until_gone,
     write_app,
 )
+from running_node import StartNode
 
 from flwr import clock
 from flwr.app import RecordDict

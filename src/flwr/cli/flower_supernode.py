@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from flwr._version import __version__
+from flwr.cli import exitblock
 from flwr.cli.exitblock import exit_block
 from flwr.config import parse_config_args
 from flwr.errors import AddressError, FlwrError, RefusedError, SettingsError
@@ -19,8 +20,7 @@ from flwr.transport.call import Refusal
 from flwr.transport.tls import ClientTls, ServerTls
 
 FLEET_PORT, CLIENTAPP_PORT = 9092, 9094
-ADDRESS_INVALID, CONNECTION_ERROR, VERSION_INCOMPATIBLE = 600, 305, 606
-_BY_SIGNAL = {signal.SIGINT: 1, signal.SIGTERM: 3}  # the documented codes of a clean end
+_BY_SIGNAL = {signal.SIGINT: exitblock.SIGINT, signal.SIGTERM: exitblock.SIGTERM}
 _NOT_YET = {
     "auth_supernode_private_key": "--auth-supernode-private-key",
     "auth_supernode_public_key": "--auth-supernode-public-key",
@@ -37,17 +37,19 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a SuperNode; return the exit status."""
     given = _parser().parse_args(arguments)
+    if given.insecure and given.root_certificates is not None:
+        return exit_block(exitblock.ROOT_CERTIFICATES_INCOMPATIBLE)
     try:
         if given.flwr_dir is not None:
             os.environ["FLWR_HOME"] = str(given.flwr_dir)
         return exit_block(_BY_SIGNAL[run_supernode(_settings(given))])
     except NeverConnectedError as error:
-        return exit_block(CONNECTION_ERROR, str(error.__cause__))
+        return exit_block(exitblock.SUPERNODE_CONNECTION_ERROR, str(error.__cause__))
     except AddressError as error:
-        return exit_block(ADDRESS_INVALID, str(error))
+        return exit_block(exitblock.ADDRESS_INVALID, str(error))
     except FlwrError as error:
         if isinstance(error, RefusedError) and error.code == Refusal.VERSION:
-            return exit_block(VERSION_INCOMPATIBLE, str(error))
+            return exit_block(exitblock.VERSION_INCOMPATIBLE, str(error))
         log(logging.ERROR, "%s", error)
         return error.exit_code
 
@@ -59,8 +61,6 @@ def _settings(given: argparse.Namespace) -> Settings:
                 f"{flag} is not there yet: a SuperNode cannot do what it promises.",
                 hint="Start without it, in a network that you trust.",
             )
-    if given.insecure and given.root_certificates is not None:
-        raise SettingsError("--insecure and --root-certificates exclude each other.")
     address = parse(given.superlink, FLEET_PORT)
     _say_what_has_no_meaning(given)
     return Settings(
@@ -120,6 +120,11 @@ def _say_what_has_no_meaning(given: argparse.Namespace) -> None:
         if getattr(given, name):
             flag = "--" + name.replace("_", "-")
             log(logging.WARNING, "%s has no meaning here: there is one transport, HTTP.", flag)
+    if given.isolation == "subprocess":
+        for name in ("clientappio_api_address", "host", "port", "ssl_certfile"):
+            if getattr(given, name) is not None:
+                flag = "--" + name.replace("_", "-")
+                log(logging.WARNING, "%s has no effect without --isolation process.", flag)
     if given.allow_runtime_dependency_installation:
         log(
             logging.WARNING,
@@ -128,13 +133,9 @@ def _say_what_has_no_meaning(given: argparse.Namespace) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-_positive.__name__ = "number of 1 or more"  # what argparse calls it
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text!r}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from flwr._version import __version__
+from flwr.cli import exitblock
 from flwr.cli.exitblock import exit_block
-from flwr.errors import AddressError, FlwrError, LinkError, RefusedError, SettingsError
+from flwr.errors import AddressError, FlwrError, LinkError, RefusedError
 from flwr.log import log
 from flwr.supernode.host import HostSettings, run_host
 from flwr.transport.address import parse
@@ -16,7 +17,6 @@ from flwr.transport.call import Refusal
 from flwr.transport.tls import ClientTls
 
 PORT = 9094
-ADDRESS_INVALID, COMMUNICATION_ERROR, VERSION_INCOMPATIBLE = 600, 250, 606
 
 
 def main() -> None:
@@ -27,15 +27,18 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Host ClientApps until a signal, or the end of the SuperNode; return the exit status."""
     given = _parser().parse_args(arguments)
+    if given.insecure and given.root_certificates is not None:
+        return exit_block(exitblock.ROOT_CERTIFICATES_INCOMPATIBLE)
     try:
         if given.flwr_dir is not None:
             os.environ["FLWR_HOME"] = str(given.flwr_dir)
         run_host(_settings(given), parent=given.parent_pid)
     except AddressError as error:
-        return exit_block(ADDRESS_INVALID, str(error))
+        return exit_block(exitblock.ADDRESS_INVALID, str(error))
     except LinkError as error:
-        refused = isinstance(error, RefusedError) and error.code == Refusal.VERSION
-        return exit_block(VERSION_INCOMPATIBLE if refused else COMMUNICATION_ERROR, str(error))
+        if isinstance(error, RefusedError) and error.code == Refusal.VERSION:
+            return exit_block(exitblock.VERSION_INCOMPATIBLE, str(error))
+        return exit_block(exitblock.CLIENTAPP_COMMUNICATION_ERROR, str(error))
     except FlwrError as error:
         log(logging.ERROR, "%s", error)
         return error.exit_code
@@ -43,8 +46,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _settings(given: argparse.Namespace) -> HostSettings:
-    if given.insecure and given.root_certificates is not None:
-        raise SettingsError("--insecure and --root-certificates exclude each other.")
     if given.token is not None or given.token_file is not None:
         log(logging.WARNING, "A token has no meaning here: a SuperNode gives work to its hosts.")
     if given.allow_runtime_dependency_installation:
