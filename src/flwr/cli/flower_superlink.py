@@ -17,6 +17,7 @@ from flwr.errors import (
     DatabaseNewerError,
     FlwrError,
     SettingsError,
+    StoreError,
 )
 from flwr.log import FLOWER_LOGGER, file_formatter, log
 from flwr.superlink.settings import Isolation, Port, Service, Settings
@@ -73,8 +74,12 @@ def run(arguments: Sequence[str]) -> int:
         return exit_block(exitblock.ADDRESS_INVALID, str(error))
     except SettingsError as error:
         return exit_block(exitblock.SUPERLINK_INVALID_ARGS, str(error))
-    except (DatabaseDamagedError, DatabaseNewerError) as error:
-        return exit_block(exitblock.SUPERLINK_DATABASE_SCHEMA_MISMATCH, str(error))
+    except StoreError as error:
+        error.hint = "Give another file with --database, or mend that one; it is left as it is."
+        if isinstance(error, DatabaseDamagedError | DatabaseNewerError):
+            return exit_block(exitblock.SUPERLINK_DATABASE_SCHEMA_MISMATCH, str(error))
+        sys.stderr.write(f"Error: {error}\n")
+        return error.exit_code
     except FlwrError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
