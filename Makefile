@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format type imports docs check bench nightly hooks clean
+.PHONY: help demo test lint format type imports docs check bench chaos large nightly hooks clean
 
 help: ## list these tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +46,15 @@ check: test lint type imports docs ## all of the above checks
 bench: $(VENV)/.has-demo ## measure; with UPSTREAM_PYTHON=... compare with upstream Flower in that environment
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-nightly: $(VENV)/.has-test ## run all tests, the long ones too
+chaos: $(VENV)/.has-test ## kill processes of deployments 500 times; the runs must come out the same
+	@echo "== pytest, $${FLWR_CHAOS_KILLS:-500} kills"
+	@FLWR_CHAOS_KILLS=$${FLWR_CHAOS_KILLS:-500} $(BIN)/python -m pytest tests/acceptance/deployment/test_chaos.py
+
+large: $(VENV)/.has-test ## send a model of 4 GiB to a node and back (needs 20 GiB of memory)
+	@echo "== pytest, a model of $${FLWR_LARGE_MIB:-4096} MiB"
+	@$(BIN)/python -m pytest -m slow tests/acceptance/deployment/test_large.py
+
+nightly: chaos $(VENV)/.has-test ## run all tests, the long ones too
 	@echo "== pytest, slow tests included"
 	@$(BIN)/python -m pytest
 
