@@ -1,6 +1,5 @@
 """A node in threads of the test's process."""
 
-import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ class RunningNode:
         chosen = NodeSettings(folder.parent / "apps", **settings)
         self.node = Node(chosen, self.identity, link)
         self.error: BaseException | None = None
+        self._stopped = False
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -48,8 +48,9 @@ class RunningNode:
     def stop(self) -> None:
         self.node.stop()
         self.wait()
-        with contextlib.suppress(OSError), self.identity:
-            pass
+        if not self._stopped:
+            self._stopped = True
+            self.identity.__exit__(None, None, None)
 
 
 StartNode = Callable[..., RunningNode]

@@ -188,7 +188,8 @@ def test_an_ended_run_kills_its_worker_and_leaves_nothing(
     wait_until_gone(int(pid))
     assert time.monotonic() - began < 10  # 2 s are promised
     hub.wait_for(lambda: hub.exchanges[-1].runs == [] and hub.exchanges[-1].capacity == 1)
-    assert not list((tmp_path / "state" / "contexts").iterdir())
+    spool = tmp_path / "state" / "spool"
+    wait_until(lambda: [path.name for path in spool.iterdir()] == ["objects"])
 
 
 def test_a_message_that_nobody_waits_for_is_stopped_and_the_run_goes_on(

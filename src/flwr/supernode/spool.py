@@ -1,52 +1,45 @@
 """What a node must not lose: finished replies, and the contexts of its runs.
 
-A reply and the context that its message left are one file, ``spool/<message id>``, written
-beside, renamed and flushed: it is there whole, which checksums tell, or it is not. Large parts of
-the reply are objects in ``spool/objects``, on disk before the file that names them. When the hub
-has the reply, the file becomes ``contexts/<run id>`` by another rename, or goes if the message
-left the context alone.
+A reply and the context that its message left are written into one file as one step: checksums
+tell whether all of it is there. Large parts of the reply are objects in ``spool/objects``, on
+disk before the file that names them. A file is written over once neither its reply nor its state
+is needed, so that keeping a reply changes no folder, which costs several times as much as the
+content. That a reply is needed no more is written with the next one; should that not come about,
+it is sent once more.
 """
 
 import contextlib
 import os
 import re
-import struct
 import threading
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-import msgspec
-import numpy as np
-
-from flwr.errors import HomeError, ParcelError
+from flwr.errors import ParcelError
 from flwr.runtime.codec import StoredState
+from flwr.supernode import spoolfile
+from flwr.supernode.spoolfile import Entry
 from flwr.transport.fleet import Reply
 from flwr.transport.parts import Body
 
-_MAGIC = b"WFS\x01"
-_HEAD = struct.Struct("<4sII")  # magic, length of the header, its CRC-32
 _OBJECT_ID = re.compile(r"[0-9a-f]{64}")
 _MESSAGE_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
-_PIECE = 8 << 20  # bytes written at a time
+_FREE_FILES = 4  # that are kept to be written over
+_FREE_BYTES = 1 << 20  # the largest of them
 
 
-class _State(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A context's state: its records, and the bytes of its arrays behind the header."""
+@dataclass(eq=False)
+class _Slot:
+    """A file of the spool, and what is needed of it."""
 
-    records: bytes = b""
+    path: Path
+    message_id: str = ""
+    run_id: int = 0
+    reply: Reply | None = None  # until it is settled
+    turn: int = 0  # of the state in it, 0 if there is none
     nbytes: int = 0
-    checksum: int = 0  # CRC-32 of these bytes
-
-
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the header of a spool file holds."""
-
-    reply: Reply
-    turn: int = 0  # counts the messages of a run that changed its state
-    state: _State | None = None  # none if the message left it alone
 
 
 class _Kept(threading.local):
@@ -54,10 +47,6 @@ class _Kept(threading.local):
 
     def __init__(self) -> None:
         self.kept: list[str] = []
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class Spool:
@@ -75,16 +64,16 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._replies = folder / "spool"
-        self._contexts = folder / "contexts"
-        self.objects = self._replies / "objects"
+        self._folder = folder / "spool"
+        self.objects = self._folder / "objects"
         self._lock = threading.Lock()
-        self._entries: dict[str, Entry] = {}
+        self._slots: dict[str, _Slot] = {}  # by message id: a reply or the newest state is in it
+        self._free: list[_Slot] = []
+        self._numbers = 0
+        self._turns: dict[int, int] = {}  # of the newest state of each run
         self._loose: Counter[str] = Counter()  # objects whose reply is not spooled yet
         self._here = _Kept()
-        self._turns: dict[int, int] = {}  # of the newest state of each run
-        for path in (self.objects, self._contexts):
-            path.mkdir(parents=True, exist_ok=True)
+        self.objects.mkdir(parents=True, exist_ok=True)
         self._restore()
 
     # -- what is there
@@ -92,31 +81,28 @@ class Spool:
     def replies(self) -> list[Reply]:
         """Return the replies that are spooled."""
         with self._lock:
-            return [entry.reply for entry in self._entries.values()]
+            return [slot.reply for slot in self._slots.values() if slot.reply is not None]
 
     def reply(self, message_id: str) -> Reply | None:
         """Return a reply that is spooled."""
         with self._lock:
-            entry = self._entries.get(message_id)
-        return None if entry is None else entry.reply
+            slot = self._slots.get(message_id)
+            return None if slot is None else slot.reply
 
     def runs(self) -> set[int]:
         """Return the runs of which something is kept."""
         with self._lock:
-            return {entry.reply.run_id for entry in self._entries.values()} | set(self._turns)
+            return {slot.run_id for slot in self._slots.values()}
 
     def state(self, run_id: int) -> StoredState | None:
         """Return the newest state of a run; ``None`` if it is empty."""
         with self._lock:
-            turn = self._turns.get(run_id)
-            if turn is None:
-                return None
-            for message_id, entry in self._entries.items():
-                if entry.reply.run_id == run_id and entry.turn == turn and entry.state:
-                    return _read_state(self._replies / message_id)
-            return _read_state(self._contexts / str(run_id))
+            for slot in self._slots.values():
+                if slot.run_id == run_id and slot.turn and slot.turn == self._turns[run_id]:
+                    return spoolfile.read_state(slot.path)
+        return None
 
-    # -- what changes
+    # -- objects
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[None]:
@@ -138,9 +124,18 @@ class Spool:
     def put_object(self, object_id: str, data: memoryview) -> None:
         """Keep a large part of a reply; on disk when this returns."""
         path = self._place(object_id)
-        if not path.exists():
-            _write(path, [data])
-            _flush_folder(self.objects)
+        if path.exists():
+            return
+        new = path.with_name(f"{object_id}.new")
+        try:
+            spoolfile.write(new, [data])
+            new.replace(path)
+            spoolfile.flush_folder(self.objects)
+        except BaseException:
+            for unfinished in (new, path):
+                with contextlib.suppress(OSError):
+                    unfinished.unlink()
+            raise
 
     def adopt_object(self, object_id: str, path: Path) -> None:
         """Keep a large part of a reply that is a file already, on the same file system."""
@@ -150,7 +145,7 @@ class Spool:
         finally:
             os.close(descriptor)
         path.replace(self._place(object_id))
-        _flush_folder(self.objects)
+        spoolfile.flush_folder(self.objects)
 
     def _place(self, object_id: str) -> Path:
         """Return an object's file, which stays for as long as this thread keeps."""
@@ -158,6 +153,17 @@ class Spool:
             self._loose[object_id] += 1
         self._here.kept.append(object_id)
         return self.objects / object_id
+
+    def _sweep(self, objects: Iterable[str]) -> None:
+        """Remove those of some objects that nobody needs."""
+        needed: set[str] = set()
+        for slot in self._slots.values():
+            needed.update(objects_of(slot.reply.body) if slot.reply else ())
+        for object_id in objects:
+            if object_id not in needed and object_id not in self._loose:
+                (self.objects / object_id).unlink(missing_ok=True)
+
+    # -- replies and states
 
     def put(self, reply: Reply, state: StoredState | None, *, changed: bool) -> None:
         """Keep a reply and the state that its message left; on disk when this returns.
@@ -171,84 +177,114 @@ class Spool:
         changed : bool
             Whether the state is another than before.
         """
-        _check(reply.message_id)
-        frames: list[memoryview] = []
-        kept = None
+        if not _MESSAGE_ID.fullmatch(reply.message_id):
+            raise ParcelError(f"{reply.message_id!r} is not the id of a message.")
         with self._lock:
-            turn = self._turns.get(reply.run_id, 0)
-        if changed:
-            turn += 1
-            kept = _State()
-            if state is not None:
-                frames = [memoryview(state.frames.data)]
-                kept = _State(state.records, state.frames.nbytes, zlib.crc32(frames[0]))
-        entry = Entry(reply, turn, kept)
-        header = _encode(entry)
-        head = _HEAD.pack(_MAGIC, len(header), zlib.crc32(header))
-        _write(self._replies / reply.message_id, [memoryview(head + header), *frames])
-        _flush_folder(self._replies)
+            slot, is_new = self._take_slot()
+            turn = self._turns.get(reply.run_id, 0) + changed
+            others = (*self._slots.values(), *self._free)
+            settled = [other.message_id for other in others if other.reply is None]
+        slot.message_id, slot.run_id = reply.message_id, reply.run_id
+        slot.reply, slot.turn = reply, turn if changed else 0
+        kept = spoolfile.seal(state) if changed else None
+        parts = spoolfile.parts_of(
+            Entry(reply, slot.turn, kept, settled), state if changed else None
+        )
+        slot.nbytes = max(slot.nbytes, sum(part.nbytes for part in parts))
+        try:
+            spoolfile.write(slot.path, parts)
+            if is_new:
+                spoolfile.flush_folder(self._folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                slot.path.unlink()
+            raise
         with self._lock:
-            self._entries[reply.message_id] = entry
+            self._slots[reply.message_id] = slot
             if changed:
                 self._turns[reply.run_id] = turn
+                self._free_older(reply.run_id)
 
     def settle(self, message_id: str) -> None:
         """Let a reply go that the hub has, or that nobody wants; its state stays."""
         with self._lock:
-            entry = self._entries.pop(message_id, None)
-            if entry is None:
+            slot = self._slots.get(message_id)
+            if slot is None or slot.reply is None:
                 return
-            path = self._replies / message_id
-            run_id = entry.reply.run_id
-            newest = entry.turn == self._turns.get(run_id)
-            if entry.state is not None and newest:
-                path.replace(self._contexts / str(run_id))  # should it be undone: sent once more
-            else:
-                path.unlink(missing_ok=True)
-            self._sweep(objects_of(entry.reply.body))
+            objects, slot.reply = objects_of(slot.reply.body), None
+            if not slot.turn or slot.turn != self._turns[slot.run_id]:
+                self._give_back(slot)
+            if objects:
+                self._sweep(objects)
 
     def drop_run(self, run_id: int) -> None:
         """Let everything of a run go."""
         with self._lock:
-            for message_id in [k for k, e in self._entries.items() if e.reply.run_id == run_id]:
-                entry = self._entries.pop(message_id)
-                (self._replies / message_id).unlink(missing_ok=True)
-                self._sweep(objects_of(entry.reply.body))
+            for slot in [slot for slot in self._slots.values() if slot.run_id == run_id]:
+                del self._slots[slot.message_id]
+                slot.path.unlink(missing_ok=True)
+                if slot.reply is not None:
+                    self._sweep(objects_of(slot.reply.body))
+            for slot in [slot for slot in self._free if slot.run_id == run_id]:
+                self._free.remove(slot)
+                slot.path.unlink(missing_ok=True)
             self._turns.pop(run_id, None)
-            (self._contexts / str(run_id)).unlink(missing_ok=True)
 
-    def _sweep(self, objects: Iterable[str]) -> None:
-        """Remove those of some objects that nobody needs."""
-        needed = {key for entry in self._entries.values() for key in objects_of(entry.reply.body)}
-        for object_id in objects:
-            if object_id not in needed and object_id not in self._loose:
-                (self.objects / object_id).unlink(missing_ok=True)
+    def _take_slot(self) -> tuple[_Slot, bool]:
+        """Return a file that may be written, and whether it has to be made."""
+        if self._free:
+            return self._free.pop(), False
+        self._numbers += 1
+        return _Slot(self._folder / str(self._numbers)), True
+
+    def _free_older(self, run_id: int) -> None:
+        """Give the files back that held nothing but an older state of a run."""
+        older = [
+            slot
+            for slot in self._slots.values()
+            if slot.run_id == run_id and slot.reply is None and slot.turn != self._turns[run_id]
+        ]
+        for slot in older:
+            self._give_back(slot)
+
+    def _give_back(self, slot: _Slot) -> None:
+        self._slots.pop(slot.message_id, None)
+        if len(self._free) < _FREE_FILES and slot.nbytes <= _FREE_BYTES:
+            self._free.append(slot)
+        else:
+            slot.path.unlink(missing_ok=True)
 
     # -- after a start
 
     def _restore(self) -> None:
         """Read what is there; what was being written when the node ended goes."""
-        for path in sorted(self._contexts.iterdir()):
-            entry = None if path.suffix else _read(path)
-            if entry is None or entry.state is None:
-                path.unlink()
-            else:
-                self._turns[entry.reply.run_id] = entry.turn
-        for path in sorted(self._replies.iterdir()):
-            if path.is_dir():
+        over: set[str] = set()
+        for path in sorted(self._folder.iterdir()):
+            if not path.name.isdecimal():
                 continue
-            entry = None if path.suffix else _read(path)
+            self._numbers = max(self._numbers, int(path.name))
+            slot, entry = _Slot(path, nbytes=path.stat().st_size), spoolfile.read(path)
             if entry is None:
-                path.unlink()
+                self._give_back(slot)
                 continue
-            self._entries[path.name] = entry
-            run_id = entry.reply.run_id
-            if entry.state is not None:
-                self._turns[run_id] = max(entry.turn, self._turns.get(run_id, 0))
-        needed = {key for entry in self._entries.values() for key in objects_of(entry.reply.body)}
-        for path in self.objects.iterdir():
-            if path.name not in needed:
-                path.unlink()
+            reply = entry.reply
+            slot.message_id, slot.run_id = reply.message_id, reply.run_id
+            slot.reply, slot.turn = reply, entry.turn
+            over.update(entry.settled)
+            self._slots[slot.message_id] = slot
+            if slot.turn > self._turns.get(slot.run_id, 0):
+                self._turns[slot.run_id] = slot.turn
+        for slot in list(self._slots.values()):
+            if slot.message_id in over or not self._is_whole(slot):
+                slot.reply = None
+                if slot.turn != self._turns.get(slot.run_id):
+                    self._give_back(slot)
+        self._sweep([path.name for path in self.objects.iterdir()])
+
+    def _is_whole(self, slot: _Slot) -> bool:
+        """Whether the reply's objects are there: they go when it is settled."""
+        assert slot.reply is not None
+        return all((self.objects / key).exists() for key in objects_of(slot.reply.body))
 
 
 def objects_of(body: Body | None) -> list[str]:
@@ -267,80 +303,3 @@ def check_object_id(object_id: str) -> str:
     if not _OBJECT_ID.fullmatch(object_id):
         raise ParcelError(f"{object_id!r} is not the id of an object.")
     return object_id
-
-
-def _check(message_id: str) -> None:
-    if not _MESSAGE_ID.fullmatch(message_id):
-        raise ParcelError(f"{message_id!r} is not the id of a message.")
-
-
-def _write(path: Path, parts: Sequence[memoryview]) -> None:
-    """Write a file that is on disk once its folder is flushed, too.
-
-    It has its name before it is flushed: so one commit of the file system's journal does for
-    both. What a loss of power leaves then may be less than the whole; readers can tell.
-    """
-    new = path.with_name(path.name + ".new")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            for part in parts:
-                rest = part.cast("B")
-                while rest:
-                    rest = rest[os.write(descriptor, rest[:_PIECE]) :]
-            new.replace(path)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        for unfinished in (new, path):
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
-        raise HomeError(
-            f"{path} cannot be written: {error.strerror}",
-            hint="A node keeps its replies on disk until the hub has them.",
-        ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path) -> Entry | None:
-    """Return the header of a spool file; ``None`` if it is damaged."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD.size)
-        if len(head) < _HEAD.size:
-            return None
-        magic, length, checksum = _HEAD.unpack(head)
-        header = file.read(length)
-        if magic != _MAGIC or len(header) != length or zlib.crc32(header) != checksum:
-            return None
-        try:
-            entry = _decode(header)
-        except msgspec.MsgspecError:
-            return None
-        state = entry.state or _State()
-        return entry if _holds(file, state.nbytes, state.checksum) else None
-
-
-def _holds(file: BinaryIO, nbytes: int, checksum: int) -> bool:
-    """Whether the rest of a file is that long, and what was written."""
-    found = 0
-    while piece := file.read(_PIECE):
-        nbytes -= len(piece)
-        found = zlib.crc32(piece, found)
-    return nbytes == 0 and found == checksum
-
-
-def _read_state(path: Path) -> StoredState | None:
-    entry = _read(path)
-    if entry is None or entry.state is None or not entry.state.records:
-        return None
-    offset = path.stat().st_size - entry.state.nbytes
-    frames = np.fromfile(path, np.uint8, entry.state.nbytes, offset=offset)
-    return StoredState(entry.state.records, frames)
