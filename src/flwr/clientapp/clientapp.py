@@ -44,7 +44,10 @@ class ClientApp:
     Raises
     ------
     TypeError
-        If the mods are no list, or one of them cannot be called or is a class.
+        If the mods are no list, or one of them cannot be called or is a class; or if `client_fn`
+        cannot be called.
+    ValueError
+        If `client_fn` cannot be called with a context alone.
 
     Examples
     --------
@@ -68,7 +71,9 @@ class ClientApp:
         self._mods = checked_mods(mods)
         self._functions: dict[tuple[str, str], ClientAppCallable] = {}
         self._lifespan: Lifespan | None = None
-        self._client_fn = client_fn
+        self._legacy: ClientAppCallable | None = None
+        if client_fn is not None:
+            self._legacy = _chain(_legacy_function(client_fn), self._mods)
 
     def __call__(self, message: Message, context: Context) -> Message:
         """Answer a message, inside the lifespan.
@@ -176,7 +181,7 @@ class ClientApp:
     def _register(
         self, category: str, action: str, mods: list[Mod] | None
     ) -> Callable[[ClientAppCallable], ClientAppCallable]:
-        if self._client_fn is not None:
+        if self._legacy is not None:
             raise ValueError(
                 f"Use either `@app.{category}()` or `client_fn`, but not both.\n\n"
                 f"Use the `ClientApp` with an existing `client_fn`:\n{_CLIENT_FN_EXAMPLE}\n"
@@ -205,8 +210,8 @@ class ClientApp:
         return register
 
     def _answer(self, message: Message, context: Context) -> Message:
-        if self._client_fn is not None:
-            return _chain(_legacy_function(self._client_fn), self._mods)(message, context)
+        if self._legacy is not None:
+            return self._legacy(message, context)
         message_type = message.metadata.message_type
         category, _, action = message_type.partition(".")
         function = self._functions.get((category, action or _DEFAULT_ACTION))

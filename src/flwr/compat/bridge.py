@@ -4,10 +4,11 @@ Keys are ``<lower-case class name>.<field>``. Arrays pass without being serialis
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, cast
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict, memory
-from flwr.app.layout import NUMPY_STYPE
+from flwr.app.layout import Layout, Part
 from flwr.compat.typing import (
     EMPTY_TENSOR_KEY,
     Code,
@@ -51,7 +52,7 @@ def parameters_to_arrayrecord(parameters: Parameters, keep_input: bool) -> Array
     elif not record:
         return _no_arrays(parameters.tensor_type)
     else:
-        record = record.copy()
+        record = deepcopy(record)
     if not keep_input:
         parameters.tensors = []
     return record
@@ -73,10 +74,11 @@ def arrayrecord_to_parameters(record: ArrayRecord, keep_input: bool) -> Paramete
     """
     if not record:
         return Parameters([], "")
-    if EMPTY_TENSOR_KEY in record:
-        parameters = Parameters([], record[EMPTY_TENSOR_KEY].stype)
+    stype = _stype(record)
+    if list(record) == [EMPTY_TENSOR_KEY]:
+        parameters = Parameters([], stype)
     else:
-        parameters = lazy_parameters(record.copy(), _stype(record))
+        parameters = lazy_parameters(_numbered(record), stype)
     if not keep_input:
         record.clear()
     return parameters
@@ -84,8 +86,23 @@ def arrayrecord_to_parameters(record: ArrayRecord, keep_input: bool) -> Paramete
 
 def _stype(record: ArrayRecord) -> str:
     if memory.is_packed(record):
-        return memory.layout_of(record).entries[0].stype or NUMPY_STYPE
+        return memory.layout_of(record).entries[0].stype
     return next(iter(record.values())).stype
+
+
+def _numbered(record: ArrayRecord) -> ArrayRecord:
+    """Return a snapshot of a record, its arrays named by their places as parameters' are."""
+    names = [str(place) for place in range(len(record))]
+    if names == list(record):
+        return deepcopy(record)
+    backing = memory.backing_of(record)
+    if backing is None:
+        return ArrayRecord(dict(zip(names, record.values(), strict=True)))
+    parts = [
+        Part(name, e.dtype, e.shape, e.fortran, e.stype, e.raw, e.nbytes)
+        for name, e in zip(names, memory.layout_of(record).entries, strict=True)
+    ]
+    return memory.adopt(Layout.of_parts(parts), backing)
 
 
 def record_of(parameters: Parameters) -> ArrayRecord:
@@ -248,7 +265,7 @@ def _metric_record(result: str, field: str, value: Any) -> MetricRecord:
 
 
 def _status_record(status: Status) -> ConfigRecord:
-    return ConfigRecord({"code": int(status.code.value), "message": status.message})
+    return ConfigRecord({"code": int(Code(status.code).value), "message": status.message})
 
 
 def _status(content: RecordDict, result: str) -> Status:

@@ -23,8 +23,14 @@ def ndarrays_to_parameters(ndarrays: NDArrays) -> Parameters:
     ValueError
         If an array holds Python objects.
     """
-    record = ArrayRecord([np.asarray(array) for array in ndarrays])
-    return lazy_parameters(record, NUMPY_STYPE)
+    arrays = []
+    for place, array in enumerate(ndarrays):
+        try:
+            arrays.append(np.asarray(array))
+        except (TypeError, ValueError, RuntimeError) as error:  # the last is PyTorch's
+            error.add_note(f"This is array {place} of {len(ndarrays)}.")
+            raise
+    return lazy_parameters(ArrayRecord(arrays), NUMPY_STYPE)
 
 
 def parameters_to_ndarrays(parameters: Parameters) -> NDArrays:

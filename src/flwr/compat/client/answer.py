@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from logging import WARNING
-from typing import Any
+from typing import Any, NamedTuple
 
 from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.app.messagetype import MessageTypeLegacy
@@ -16,10 +17,14 @@ from flwr.compat.client.client import (
     maybe_call_get_properties,
 )
 from flwr.compat.client.numpy_client import NumPyClient
-from flwr.log import log
+from flwr.compat.typing import EvaluateRes, FitRes, GetParametersRes, GetPropertiesRes
+from flwr.log import log, warn_deprecated_feature
 
 ClientFn = Callable[[str], Client]
 ClientFnExt = Callable[[Context], Client]
+
+_FORM = "def client_fn(context: Context)"
+_NUMBER = "partition-id"
 
 
 def answer_with(client_fn: ClientFnExt | ClientFn) -> Callable[[Message, Context], Message]:
@@ -28,27 +33,54 @@ def answer_with(client_fn: ClientFnExt | ClientFn) -> Callable[[Message, Context
     Parameters
     ----------
     client_fn : Callable[[Context], Client]
-        Makes the client; the old form takes the client's number as a text.
+        Makes the client. The old form, which takes the client's number as a text, is deprecated.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called.
+    ValueError
+        If it cannot be called with a context alone.
     """
-    takes_cid = takes_client_id(client_fn)
+    takes_number = takes_client_number(client_fn)
+    if takes_number:
+        warn_deprecated_feature(
+            f"`client_fn` now expects a signature `{_FORM}`. {_described(client_fn)} takes the "
+            "client's number. You can import the `Context` like this: "
+            "`from flwr.app import Context`. The number is `context.node_config['partition-id']`."
+        )
 
     def answer(message: Message, context: Context) -> Message:
-        given: Any = str(context.node_config["partition-id"]) if takes_cid else context
-        client = as_client(client_fn(given), client_fn)
-        return handle_legacy_message(client, message)
+        given: Any = _client_number(context) if takes_number else context
+        return handle_legacy_message(as_client(client_fn(given), client_fn), message)
 
     return answer
 
 
-def takes_client_id(client_fn: Callable[..., Any]) -> bool:
-    """Whether a ``client_fn`` is of the old form, which takes the client's number as a text."""
+def takes_client_number(client_fn: Callable[..., Any]) -> bool:
+    """Whether a ``client_fn`` is of the old form, which takes the client's number as a text.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called.
+    ValueError
+        If it cannot be called with one argument.
+    """
+    if not callable(client_fn):
+        raise TypeError(f"`client_fn` must be a function, not a {type(client_fn).__name__}.")
     try:
-        parameters = list(inspect.signature(client_fn).parameters.values())
-    except (TypeError, ValueError):  # something that cannot be looked into
+        signature = inspect.signature(client_fn)
+    except ValueError:  # it is not written in Python
         return False
-    if not parameters:
-        return False
-    first = parameters[0]
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise ValueError(
+            "A `ClientApp` cannot make use of a `client_fn` that does not have a signature in the "
+            f"form: `{_FORM}`. {_described(client_fn)} has the signature {signature}."
+        ) from error
+    first = next(iter(signature.parameters.values()))
     return first.name == "cid" or first.annotation in (str, "str")
 
 
@@ -69,9 +101,8 @@ def as_client(client: Any, client_fn: Callable[..., Any]) -> Client:
         )
         return client.to_client()
     if not isinstance(client, Client):
-        name = getattr(client_fn, "__qualname__", repr(client_fn))
         raise TypeError(
-            f"The client_fn `{name}` returned {type(client).__name__}, not a `Client`. "
+            f"{_described(client_fn)} returned {type(client).__name__}, not a `Client`. "
             "Return `MyClient().to_client()`."
         )
     return client
@@ -84,40 +115,80 @@ def handle_legacy_message(client: Client, message: Message) -> Message:
     ------
     ValueError
         If the message is of a type that legacy clients do not know.
+    TypeError
+        If the client's method returns something else than documented, or values that cannot be
+        sent.
     """
     message_type = message.metadata.message_type
-    answer = _BY_TYPE.get(message_type)
-    if answer is None:
+    task = _TASKS.get(message_type)
+    if task is None:
         raise ValueError(
-            f"Invalid message type: {message_type}. A legacy client answers {', '.join(_BY_TYPE)}."
+            f"Invalid message type: {message_type}. A legacy client answers {', '.join(_TASKS)}."
         )
-    return Message(answer(client, message.content), reply_to=message)
+    result = task.ask(client, task.decode(message.content))
+    method = f"{type(getattr(client, 'numpy_client', client)).__qualname__}.{task.method}"
+    if not isinstance(result, task.result):
+        raise TypeError(f"`{method}` returned {type(result).__name__}, not {task.result.__name__}.")
+    try:
+        content = task.encode(result)
+    except (AttributeError, TypeError, ValueError) as error:
+        error.add_note(f"`{method}` returned it.")
+        raise
+    return Message(content, reply_to=message)
 
 
-def _get_properties(client: Client, content: RecordDict) -> RecordDict:
-    ins = bridge.recorddict_to_getpropertiesins(content)
-    return bridge.getpropertiesres_to_recorddict(maybe_call_get_properties(client, ins))
+def _client_number(context: Context) -> str:
+    number = context.node_config.get(_NUMBER)
+    if number is None:
+        raise KeyError(
+            f"This `client_fn` takes the client's number, which is `{_NUMBER}` of the node's "
+            f"configuration, but that has only {sorted(context.node_config)}."
+        )
+    return str(number)
 
 
-def _get_parameters(client: Client, content: RecordDict) -> RecordDict:
-    ins = bridge.recorddict_to_getparametersins(content)
-    result = maybe_call_get_parameters(client, ins)
-    return bridge.getparametersres_to_recorddict(result, keep_input=False)
+def _described(client_fn: Callable[..., Any]) -> str:
+    return f"The client_fn `{getattr(client_fn, '__qualname__', repr(client_fn))}`"
 
 
-def _fit(client: Client, content: RecordDict) -> RecordDict:
-    ins = bridge.recorddict_to_fitins(content, keep_input=True)
-    return bridge.fitres_to_recorddict(maybe_call_fit(client, ins), keep_input=False)
+class _Task(NamedTuple):
+    """How a client answers messages of one type."""
+
+    method: str
+    decode: Callable[[RecordDict], Any]
+    ask: Callable[[Client, Any], Any]
+    result: type
+    encode: Callable[[Any], RecordDict]
 
 
-def _evaluate(client: Client, content: RecordDict) -> RecordDict:
-    ins = bridge.recorddict_to_evaluateins(content, keep_input=True)
-    return bridge.evaluateres_to_recorddict(maybe_call_evaluate(client, ins))
-
-
-_BY_TYPE: dict[str, Callable[[Client, RecordDict], RecordDict]] = {
-    MessageType.TRAIN: _fit,
-    MessageType.EVALUATE: _evaluate,
-    MessageTypeLegacy.GET_PARAMETERS: _get_parameters,
-    MessageTypeLegacy.GET_PROPERTIES: _get_properties,
+# A message may be read again, and a result returned again: inputs are kept.
+_TASKS = {
+    MessageType.TRAIN: _Task(
+        "fit",
+        partial(bridge.recorddict_to_fitins, keep_input=True),
+        maybe_call_fit,
+        FitRes,
+        partial(bridge.fitres_to_recorddict, keep_input=True),
+    ),
+    MessageType.EVALUATE: _Task(
+        "evaluate",
+        partial(bridge.recorddict_to_evaluateins, keep_input=True),
+        maybe_call_evaluate,
+        EvaluateRes,
+        bridge.evaluateres_to_recorddict,
+    ),
+    MessageTypeLegacy.GET_PARAMETERS: _Task(
+        "get_parameters",
+        bridge.recorddict_to_getparametersins,
+        maybe_call_get_parameters,
+        GetParametersRes,
+        partial(bridge.getparametersres_to_recorddict, keep_input=True),
+    ),
+    MessageTypeLegacy.GET_PROPERTIES: _Task(
+        "get_properties",
+        bridge.recorddict_to_getpropertiesins,
+        maybe_call_get_properties,
+        GetPropertiesRes,
+        bridge.getpropertiesres_to_recorddict,
+    ),
 }

@@ -18,6 +18,7 @@ from flwr.compat.typing import (
     GetPropertiesIns,
     GetPropertiesRes,
     NDArrays,
+    Parameters,
     Scalar,
 )
 
@@ -114,7 +115,11 @@ def _keep(self: Any, numpy_client: NumPyClient) -> None:
 
 
 def _get_properties(self: Any, ins: GetPropertiesIns) -> GetPropertiesRes:
-    return GetPropertiesRes(success(), self.numpy_client.get_properties(config=ins.config))
+    properties = self.numpy_client.get_properties(config=ins.config)
+    if not isinstance(properties, dict):
+        where = f"{type(self.numpy_client).__name__}.get_properties"
+        raise TypeError(f"{where} did not return a dict, but a {type(properties).__name__}.")
+    return GetPropertiesRes(success(), _plain(properties))
 
 
 def _get_parameters(self: Any, ins: GetParametersIns) -> GetParametersRes:
@@ -124,7 +129,7 @@ def _get_parameters(self: Any, ins: GetParametersIns) -> GetParametersRes:
         raise TypeError(
             f"{where} did not return a list of NumPy arrays, but a {type(parameters).__name__}."
         )
-    return GetParametersRes(success(), ndarrays_to_parameters(list(parameters)))
+    return GetParametersRes(success(), _parameters(list(parameters), where))
 
 
 def _fit(self: Any, ins: FitIns) -> FitRes:
@@ -134,7 +139,8 @@ def _fit(self: Any, ins: FitIns) -> FitRes:
     if not isinstance(arrays, list):
         raise _wrong(client, "fit", _FIT, f"Element 0 is a {type(arrays).__name__}, not a list.")
     _check_examples(examples, client, "fit", _FIT)
-    return FitRes(success(), ndarrays_to_parameters(arrays), int(examples), _plain(metrics))
+    parameters = _parameters(arrays, f"{type(client).__name__}.fit")
+    return FitRes(success(), parameters, int(examples), _plain(metrics))
 
 
 def _evaluate(self: Any, ins: EvaluateIns) -> EvaluateRes:
@@ -155,6 +161,14 @@ _CONVERTED: dict[str, Callable[..., Any]] = {
     "fit": _fit,
     "evaluate": _evaluate,
 }
+
+
+def _parameters(arrays: NDArrays, where: str) -> Parameters:
+    try:
+        return ndarrays_to_parameters(arrays)
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is PyTorch's
+        error.add_note(f"It is one of the arrays that {where} returned.")
+        raise
 
 
 def _three(
@@ -185,16 +199,14 @@ def _described(results: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    """Return a 0-d array's number, anything else as it is."""
-    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    """Return the plain number of a NumPy scalar or 0-d array, anything else as it is."""
+    scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return value.item() if scalar else value
 
 
 def _plain(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return metrics with Python's numbers in place of NumPy's."""
-    return {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in metrics.items()
-    }
+    return {key: _number(value) for key, value in metrics.items()}
 
 
 def _wrong(client: NumPyClient, function: str, form: tuple[str, str], found: str) -> TypeError:
