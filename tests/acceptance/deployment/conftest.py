@@ -39,6 +39,19 @@ def deploy(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Return a hub with two nodes for all tests of a module that leave it as it is."""
+    deployment = Deployment(tmp_path_factory.mktemp("shared"))
+    try:
+        deployment.start_hub()
+        for index in range(2):
+            deployment.start_node(index, 2)
+        yield deployment
+    finally:
+        deployment.close()
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a tiny app; see :func:`deployed.write_app`."""

@@ -373,6 +373,7 @@ def wait_at(gate):
 
 SERVER = """
 import os
+import threading
 import numpy as np
 from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp import ServerApp
