@@ -1,5 +1,6 @@
 """What the documentation says is true: its code runs, its lists are those of the tests."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -79,3 +80,21 @@ def test_environment_variables_are_documented() -> None:
     sources = (PROJECT / "src" / "flwr").rglob("*.py")
     names = {n for file in sources for n in re.findall(r"\bFLWR_[A-Z_]+", file.read_text())}
     assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["flower-superlink", "flower-supernode"],
+)
+def test_options_of_servers_are_documented(command: str) -> None:
+    module = importlib.import_module(f"flwr.cli.{command.replace('-', '_')}")
+    text = (PROJECT / "docs" / "deployment" / "commands.md").read_text()
+    without_effect = ("refused", "no effect", "no meaning", "help", "version")
+    options = {
+        option
+        for action in module._parser()._actions
+        if not any(word in (action.help or "").lower() for word in without_effect)
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    assert {option for option in options if f"`{option}" not in text} == set()

@@ -216,7 +216,7 @@ def test_certificates_that_do_not_belong_together_end_it(
         content.write_to_path(tmp_path / name)
     ends(*(f"--ssl-{name}file={tmp_path}/{name.removeprefix('ca-')}" for name in ("cert", "key")),
          f"--ssl-ca-certfile={tmp_path}/ca")  # fmt: skip
-    assert "Exit Code: " in caplog.text
+    assert "Exit Code: 605" in caplog.text
     assert "would not believe" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """``flower-superlink``: the hub. It takes the options of Flower 1.18 and of 1.41."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from logging import INFO, WARNING
@@ -24,6 +25,7 @@ from flwr.superlink.settings import Isolation, Port, Service, Settings
 from flwr.transport.address import Address, parse
 from flwr.transport.tls import ServerTls
 
+_BY_SIGNAL = {signal.SIGINT: exitblock.SIGINT, signal.SIGTERM: exitblock.SIGTERM}
 IN_MEMORY = (":flwr-in-memory:", ":flwr-in-memory-state:", ":memory:")
 APP_PORT, FLEET_PORT, CONTROL_PORT, REST_PORT, SIMULATION_PORT = 9091, 9092, 9093, 9095, 9096
 ALL = (Service.APP, Service.FLEET, Service.CONTROL)
@@ -61,6 +63,19 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+class _CertificatesError(SettingsError):
+    """TLS cannot be served with the certificates."""
+
+
+_CODES: dict[type[FlwrError], int] = {  # the first that fits
+    AddressError: exitblock.ADDRESS_INVALID,
+    _CertificatesError: exitblock.SERVER_CERTIFICATES_INVALID,
+    SettingsError: exitblock.SUPERLINK_INVALID_ARGS,
+    DatabaseDamagedError: exitblock.SUPERLINK_DATABASE_SCHEMA_MISMATCH,
+    DatabaseNewerError: exitblock.SUPERLINK_DATABASE_SCHEMA_MISMATCH,
+}
+
+
 def run(arguments: Sequence[str]) -> int:
     """Serve as the arguments say; return the exit status."""
     options = _parser().parse_args(arguments)
@@ -69,18 +84,13 @@ def run(arguments: Sequence[str]) -> int:
         _log_to_file(options)
         from flwr.superlink.serve import run_superlink
 
-        return run_superlink(settings)
-    except AddressError as error:
-        return exit_block(exitblock.ADDRESS_INVALID, str(error))
-    except SettingsError as error:
-        return exit_block(exitblock.SUPERLINK_INVALID_ARGS, str(error))
-    except StoreError as error:
-        error.hint = "Give another file with --database, or mend that one; it is left as it is."
-        if isinstance(error, DatabaseDamagedError | DatabaseNewerError):
-            return exit_block(exitblock.SUPERLINK_DATABASE_SCHEMA_MISMATCH, str(error))
-        sys.stderr.write(f"Error: {error}\n")
-        return error.exit_code
+        return exit_block(_BY_SIGNAL[run_superlink(settings)])
     except FlwrError as error:
+        if isinstance(error, StoreError):
+            error.hint = "Give another file with --database, or mend that one; it is left as it is."
+        for kind, code in _CODES.items():
+            if isinstance(error, kind):
+                return exit_block(code, str(error))
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
 
@@ -140,7 +150,12 @@ def _tls(options: argparse.Namespace) -> ServerTls | None:
             f"TLS needs a certificate, its key and the CA's certificate; missing: {lacking}.",
             hint="Give all three, or --insecure to serve without encryption.",
         )
-    return ServerTls(*(Path(getattr(options, name)).expanduser() for name in names))
+    tls = ServerTls(*(Path(getattr(options, name)).expanduser() for name in names))
+    try:
+        tls.check()
+    except SettingsError as error:
+        raise _CertificatesError(error.message, hint=error.hint) from error
+    return tls
 
 
 def _ports(options: argparse.Namespace) -> tuple[Port, ...]:

@@ -241,6 +241,7 @@ class _Following:
             last.setdefault(source, {})[name] = value if math.isfinite(value) else None
         return {
             "status": self.run.state,
+            "exit-code": self.run.exit_code,
             "rounds": len(self.history.finished_rounds),
             "failures": self.history.failures,
             "metrics": last,

@@ -105,5 +105,10 @@ def _waiting(*, live: bool) -> dict[str, float]:
 
 
 def exit_code_of(run: Run) -> int:
-    """Return what a command that followed a run to its end exits with."""
-    return 0 if run.state == "finished:completed" else run.exit_code or 1
+    """Return what a command that followed a run to its end exits with.
+
+    It is the documented code of its ServerApp, or 1 for one that is no exit status.
+    """
+    if run.state == "finished:completed":
+        return 0
+    return run.exit_code if 0 < run.exit_code < 256 else 1

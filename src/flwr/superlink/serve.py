@@ -27,34 +27,30 @@ SWEEP_SECONDS = 3600.0  # between two looks for uploads that nobody refers to
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - a key
 
 
-def run_superlink(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM comes; return the exit status.
+def run_superlink(settings: Settings) -> signal.Signals:
+    """Serve until SIGINT or SIGTERM comes; return which it was.
 
     Raises
     ------
     FlwrError
-        If it cannot start: an address in use, a database that cannot be opened, bad certificates.
+        If it cannot start: an address in use, a database that cannot be opened.
     """
-    if settings.tls is not None:
-        settings.tls.check()
     _raise_file_limit()
     with (
         HubStore.open(settings.database) as store,
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
-        runner.run(_serve_until_signal(settings, store))
-    return 0
+        return runner.run(_serve_until_signal(settings, store))
 
 
-async def _serve_until_signal(settings: Settings, store: HubStore) -> None:
-    stopping = asyncio.Event()
+async def _serve_until_signal(settings: Settings, store: HubStore) -> signal.Signals:
+    came: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, came.put_nowait, number)
     superlink = await Superlink.start(settings, store)
     try:
-        await stopping.wait()
-        log(INFO, "The SuperLink is ending")
+        return await came.get()
     finally:
         await superlink.close()
 
