@@ -11,6 +11,7 @@ from flwr.transport import appio
 from flwr.transport.client import Link
 from flwr.wire import events as event_codec
 
+GATHER_SECONDS = 0.05  # what is told may wait so long for company: each report is a commit
 SILENCE_SECONDS = 20.0  # after so long without news, a sign of life
 MOST_TEXT = 1 << 20  # characters of one report
 MOST_EVENT_BYTES = 8 << 20  # of one report
@@ -42,6 +43,7 @@ class Reporter:
         self._given = 0  # pieces, of text and events
         self._told = 0  # of them
         self._seq = 0
+        self._hurried = 0  # pieces that somebody waits for
         self._closing = False
         self._over = False
         self._thread = threading.Thread(target=self._run, name="flwr-reports", daemon=True)
@@ -65,7 +67,8 @@ class Reporter:
     def flush(self) -> None:
         """Return when everything so far has reached the hub, or nothing can any more."""
         with self._changed:
-            given = self._given
+            given = self._hurried = self._given
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._told >= given or self._over)
 
     def close(self) -> None:
@@ -102,6 +105,10 @@ class Reporter:
         with self._changed:
             self._changed.wait_for(
                 lambda: self._texts or self._events or self._closing, SILENCE_SECONDS
+            )
+            self._changed.wait_for(
+                lambda: self._closing or self._hurried > self._told or self._held >= MOST_TEXT,
+                GATHER_SECONDS,
             )
             if not self._texts and not self._events and self._closing:
                 return None

@@ -23,6 +23,7 @@ from flwr.transport.parts import Fab, Nothing, RunQuestion
 from flwr.transport.server import Handler
 
 FEDERATION = "@none/default"  # the only one
+GATHER_SECONDS = 0.05  # so long may what is followed wait for company: nobody reads faster
 MOST_ENTRIES = 10_000  # of a log or of events in one answer
 
 
@@ -151,9 +152,12 @@ class Control:
             await self._changed(course, before, deadline)
 
     async def _changed(self, course: Course, before: int, deadline: float) -> None:
+        """Wait for news of a run, and a moment for more of it to come along."""
         await course.changed.wait_for(
             lambda: course.told != before or course.over or self._hub.closing, deadline
         )
+        soon = asyncio.get_running_loop().time() + GATHER_SECONDS
+        await course.changed.wait_for(lambda: course.over or self._hub.closing, min(soon, deadline))
 
     def _new_run(self, request: control.StartRun, app: AppConfig) -> NewRun:
         options: dict[str, Any] = {OVERRIDES: request.overrides}
