@@ -9,7 +9,7 @@ import pytest
 from blake3 import blake3
 from hub_desk import Desk
 
-from flwr.errors import ObjectNotFoundError, WrongHashError
+from flwr.errors import ObjectNotFoundError, RunStateError, WrongHashError
 from flwr.store import RunEvent
 from flwr.store.hubrecords import NewBody, Principal
 
@@ -64,6 +64,7 @@ def test_an_object_is_read_by_whoever_uploaded_it_and_by_whoever_it_was_sent_to(
 
 def test_nobody_refers_to_an_object_by_its_name_alone(desk: Desk) -> None:
     run_id, other_run, node, other = desk.run(), desk.run(), desk.node("a"), desk.node("b")
+    desk.put(run_id, node.node_id, "m0")
     model, update = desk.content(of_run(run_id), MODEL), desk.content(of_node(node.node_id), UPDATE)
     with pytest.raises(ObjectNotFoundError, match="Upload it first"):
         desk.put(other_run, node.node_id, "stolen", body=model)
@@ -202,13 +203,51 @@ def test_the_end_of_a_run_takes_all_objects_along_those_of_a_context_that_is_kep
 
 
 def test_objects_of_a_reply_that_nobody_wants_go_at_once(desk: Desk) -> None:
-    run_id, node = desk.run(), desk.node()
+    run_id, other_run, node = desk.run(), desk.run(), desk.node()
     desk.put(run_id, node.node_id, "m1")
+    desk.put(other_run, node.node_id, "m2")
     update = desk.content(of_node(node.node_id), UPDATE)
     desk.do(desk.store.end_run(run_id, RunEvent.STOP, "", 0, desk.now))
-    assert len(names(desk)) == 1
+    assert len(names(desk)) == 1  # it may be for the other run
     assert desk.answer(node.node_id, run_id, "m1", body=update).dropped == ("m1",)
     assert names(desk) == []
+
+
+def test_objects_of_replies_that_never_came_go_with_the_run(desk: Desk) -> None:
+    run_id, other_run = desk.run(), desk.run()
+    idle, busy = of_node(desk.node("a").node_id), of_node(desk.node("b").node_id)
+    for node, id_ in ((idle, "m1"), (busy, "m2")):
+        desk.put(run_id, node.id, id_)
+    desk.put(other_run, busy.id, "m3")
+    desk.upload(idle, UPDATE)
+    desk.do(desk.store.begin_upload(idle, "ab" * 32, 10)).close()
+    coming = desk.content(busy, MODEL)
+    desk.do(desk.store.end_run(run_id, RunEvent.STOP, "", 0, desk.now))
+    assert names(desk) == [coming.objects[0].object_id]
+    assert list((desk.store.blobs.path / "partial").iterdir()) == []
+    assert desk.answer(busy.id, other_run, "m3", body=coming).accepted == ("m3",)
+
+
+def test_what_is_uploaded_or_probed_after_its_message_ended_does_not_stay(desk: Desk) -> None:
+    run_id, other_run, node = desk.run(), desk.run(), of_node(desk.node().node_id)
+    desk.put(run_id, node.id, "m1")
+    model = desk.content(of_run(other_run), MODEL)
+    desk.upload(node, MODEL)
+    update = desk.do(desk.store.begin_upload(node, blake3(UPDATE).hexdigest(), len(UPDATE)))
+    update.write(UPDATE)
+    desk.answer(node.id, run_id, "m1")
+    desk.do(desk.store.admit(update, node, desk.now))
+    assert names(desk) == [model.objects[0].object_id]
+    assert desk.reads(node, names(desk)[0])
+    desk.do(desk.store.end_run(run_id, RunEvent.STOP, "", 0, desk.now))
+    desk.do(desk.store.end_run(other_run, RunEvent.STOP, "", 0, desk.now))
+    assert names(desk) == []
+
+
+def test_a_node_that_has_nothing_to_answer_uploads_nothing(desk: Desk) -> None:
+    node = of_node(desk.node().node_id)
+    with pytest.raises(RunStateError, match=f"Node {node.id} has no message to answer"):
+        desk.upload(node, UPDATE)
 
 
 def test_a_reply_that_comes_again_leaves_its_objects_where_they_are(desk: Desk) -> None:
@@ -233,6 +272,7 @@ def test_an_upload_without_any_reference_is_kept_for_an_hour(desk: Desk) -> None
 
 def test_probing_an_orphan_keeps_it_for_another_hour(desk: Desk) -> None:
     node = of_node(desk.node().node_id)
+    desk.put(desk.run(), node.id, "m1")
     orphan = desk.upload(node, UPDATE)
     desk.now += 0.9 * HOUR
     assert desk.reads(node, orphan)
@@ -281,6 +321,9 @@ def test_an_upload_goes_on_where_it_broke_off_even_in_another_process(kept: Desk
 
 def test_the_same_object_from_many_at_once_is_stored_once(desk: Desk) -> None:
     nodes = [of_node(desk.node(name).node_id) for name in "abcdef"]
+    run_id = desk.run()
+    for who in nodes:
+        desk.put(run_id, who.id, f"m{who.id}")
     object_id = blake3(MODEL).hexdigest()
 
     async def upload(who: Principal) -> None:

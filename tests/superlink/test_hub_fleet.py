@@ -285,6 +285,7 @@ def test_objects_go_from_node_to_app(hub: HubHere) -> None:
 def test_a_reply_that_refers_to_an_object_of_another_node_is_not_taken(hub: HubHere) -> None:
     app, node, other = hub.app(), hub.node(), hub.node("other")
     app.push(other.id, "m1")
+    app.push(node.id, "m2")
     other.exchange()
     part = upload(node, b"an update of somebody else" * 5000)
     told = other.bring(fleet.Reply("m1", 1, body=Body([Part(data=b"head"), part])))
@@ -312,6 +313,18 @@ def test_objects_are_gone_when_their_run_has_ended(hub: HubHere) -> None:
     node.bring(fleet.Reply("m1", 1, body=Body([Part(data=b"head"), part])))
     assert len(hub.store.blobs.ids()) == 1
     app.finish()
+    assert hub.store.blobs.ids() == []
+
+
+def test_a_node_uploads_nothing_for_a_run_that_has_ended(hub: HubHere) -> None:
+    app, node = hub.app(), hub.node()
+    app.push(node.id, "m1")
+    node.exchange()
+    upload(node, b"x" * 100_000)
+    app.finish()
+    with pytest.raises(RefusedError, match="has no message to answer") as refused:
+        upload(node, b"x" * 100_000)
+    assert refused.value.code == "run-state"
     assert hub.store.blobs.ids() == []
 
 

@@ -374,6 +374,7 @@ def end_run(
     if last is not None:
         _keep_context(connection, run_id, last, now)
     uploads = contents.let_all_go(connection, Principal("run", run_id))
+    uploads += contents.let_idle_go(connection)  # of nodes, for replies that never came
     return run, contents.drop_bodies(driver_of(connection), body_ids, uploads)
 
 

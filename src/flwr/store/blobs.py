@@ -204,6 +204,10 @@ class BlobDir:
         except FileNotFoundError:
             return 0
 
+    def uploaders(self) -> set[str]:
+        """Return whose unfinished uploads are here."""
+        return {path.suffix[1:] for path in self._partial.iterdir()}
+
     def partial_path(self, object_id: str, uploader: str) -> Path:
         """Return where an upload grows."""
         return self._partial / f"{object_id}.{uploader}"

@@ -24,7 +24,8 @@ from sqlalchemy.dialects.sqlite import insert
 from flwr.errors import ObjectNotFoundError
 from flwr.store.compiled import Compiled, driver_of
 from flwr.store.hubrecords import NewBody, Principal
-from flwr.store.schema import bodies, body_objects, grants, objects
+from flwr.store.lifecycle import LIVE_STATES
+from flwr.store.schema import ANSWERED, bodies, body_objects, grants, messages, objects, runs
 
 _HOLD_AGAIN_SECONDS = 600.0  # a probe renews a hold that is older
 
@@ -61,7 +62,7 @@ _add_grant = insert(grants)
 _HOLD = Compiled(
     _add_grant.on_conflict_do_update(
         index_elements=["object_id", "principal"],
-        set_={"at": _add_grant.excluded.at, "held": 1},
+        set_={"at": _add_grant.excluded.at, "held": _add_grant.excluded.held},
     )
 )
 _LET_SEE = Compiled(_add_grant.on_conflict_do_nothing())
@@ -70,6 +71,12 @@ _LET_GO = Compiled(
     .where(grants.c.object_id == _object, grants.c.principal == _who, _is_held)
     .values(held=literal_column("0"))
 )
+_NODE_OWES = Compiled(
+    select(messages.c.seq)
+    .where(messages.c.node_id == _who, messages.c.state < literal_column(str(ANSWERED)))
+    .limit(1)
+)
+_STATE_OF_RUN = Compiled(select(runs.c.state).where(runs.c.run_id == _who))
 _DELETE_GRANTS = Compiled(delete(grants).where(grants.c.object_id == _object))
 _DELETE_OBJECT = Compiled(
     delete(objects).where(
@@ -110,14 +117,25 @@ def let_see(driver: sqlite3.Connection, who: Principal, body: NewBody, now: floa
         _LET_SEE(driver, object_id=object_id, principal=str(who), at=now, held=0)
 
 
+def may_upload(driver: sqlite3.Connection, who: Principal) -> bool:
+    """Return whether `who` may still refer to objects: in a live run, or in an answer it owes."""
+    if who.kind == "node":
+        return _NODE_OWES(driver, who=who.id).fetchone() is not None
+    state = _STATE_OF_RUN(driver, who=who.id).fetchone()
+    return state is not None and state[0] in LIVE_STATES
+
+
 def add_object(
     connection: Connection, object_id: str, size: int, who: Principal, now: float
-) -> None:
-    """Note an object whose bytes are here, and who uploaded it."""
+) -> bool:
+    """Note an object whose bytes are here, and who uploaded it; return whether it is kept so."""
+    driver = driver_of(connection)
     connection.execute(
         insert(objects).values(object_id=object_id, size=size).on_conflict_do_nothing()
     )
-    _HOLD(driver_of(connection), object_id=object_id, principal=str(who), at=now, held=1)
+    kept = may_upload(driver, who)
+    _HOLD(driver, object_id=object_id, principal=str(who), at=now, held=int(kept))
+    return kept
 
 
 def hold_again(connection: Connection, who: Principal, object_id: str, now: float) -> bool:
@@ -127,7 +145,7 @@ def hold_again(connection: Connection, who: Principal, object_id: str, now: floa
     if grant is None:
         return False
     held, at = grant
-    if not held or at < now - _HOLD_AGAIN_SECONDS:
+    if (not held or at < now - _HOLD_AGAIN_SECONDS) and may_upload(driver, who):
         _HOLD(driver, object_id=object_id, principal=str(who), at=now, held=1)
     return True
 
@@ -142,6 +160,24 @@ def let_all_go(connection: Connection, who: Principal) -> list[str]:
     """Take all grants from `who`, and return the objects."""
     statement = delete(grants).where(grants.c.principal == str(who)).returning(grants.c.object_id)
     return list(connection.execute(statement).scalars())
+
+
+def idle(driver: sqlite3.Connection, uploaders: Iterable[str]) -> list[str]:
+    """Return those of some uploaders that will refer to nothing more."""
+    return [each for each in uploaders if not may_upload(driver, Principal.of(each))]
+
+
+def let_idle_go(connection: Connection) -> list[str]:
+    """Let everything go that idle ones have uploaded for nothing, and return the objects."""
+    found = connection.execute(select(grants.c.principal).where(_is_held).distinct())
+    unused = idle(driver_of(connection), found.scalars().all())
+    statement = (
+        update(grants)
+        .where(grants.c.principal == _who, _is_held)
+        .values(held=0)
+        .returning(grants.c.object_id)
+    )
+    return [row[0] for each in unused for row in connection.execute(statement, {"who": each})]
 
 
 def drop_bodies(

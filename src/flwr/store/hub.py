@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection
 
 from flwr.clock import unix_now
-from flwr.errors import ObjectNotFoundError, StoreError
+from flwr.errors import ObjectNotFoundError, RunStateError, StoreError
 from flwr.store import apps, contents, mailbox, nodes, runs
 from flwr.store.blobs import RESERVE_BYTES, BlobDir, Upload
 from flwr.store.compiled import driver_of
@@ -392,7 +393,9 @@ class HubStore:
         run = await self._write_then_tidy(
             lambda c: apps.end_run(c, run_id, event, details, exit_code, now, attempt, context)
         )
-        await self._in_background(lambda: self.blobs.drop_partials(str(Principal("run", run_id))))
+        uploaders = await self._in_background(self.blobs.uploaders)
+        for idle in await self._read(lambda c: contents.idle(driver_of(c), uploaders)):
+            await self._in_background(partial(self.blobs.drop_partials, idle))
         return run
 
     # --- objects -------------------------------------------------------------------------------
@@ -414,7 +417,13 @@ class HubStore:
         ------
         DiskFullError
             If it does not fit.
+        RunStateError
+            If `who` is a node that has nothing to answer, so that nothing would refer to it.
         """
+        if who.kind == "node" and not await self._read(
+            lambda c: contents.may_upload(driver_of(c), who)
+        ):
+            raise RunStateError(f"Node {who.id} has no message to answer with an object.")
         return await asyncio.to_thread(self.blobs.begin, object_id, str(who), size)
 
     async def admit(self, upload: Upload, who: Principal, now: float) -> None:
@@ -428,11 +437,16 @@ class HubStore:
         await asyncio.to_thread(upload.verify)
         await asyncio.to_thread(self.blobs.place, upload)
         try:
-            await self._write(
+            kept = await self._write(
                 lambda c: contents.add_object(c, upload.object_id, upload.size, who, now)
             )
         finally:
             self.blobs.settled(upload.object_id)
+        if not kept:  # what it was for has ended meanwhile
+            unused = (upload.object_id,)
+            await self._write_then_tidy(
+                lambda c: (None, contents.drop_bodies(driver_of(c), (), unused))
+            )
 
     async def open_object(self, who: Principal, object_id: str) -> tuple[int, int]:
         """Return a file descriptor, which the caller closes, and the size in bytes.

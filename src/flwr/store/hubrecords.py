@@ -16,6 +16,12 @@ class Principal(NamedTuple):
     def __str__(self) -> str:
         return f"{self.kind}-{self.id}"
 
+    @classmethod
+    def of(cls, text: str) -> "Principal":
+        """Return the one that `str` wrote."""
+        kind, _, id_ = text.partition("-")
+        return cls("node" if kind == "node" else "run", int(id_))
+
 
 class ObjectRef(NamedTuple):
     """An object that a content refers to."""
