@@ -163,6 +163,21 @@ def test_a_killed_zygote_is_started_anew(
     assert hub.handed_out == [message_id]
 
 
+def test_a_message_outlasts_many_kills_of_the_zygote_but_not_any_number(
+    hub: FakeHub, start_node: StartNode, tmp_path: Path
+) -> None:
+    start_node()
+    file = tmp_path / "ran"
+    message_id = hub.push(config(file=str(file)), "query.stuck")
+    for times in range(1, 11):
+        pid = wait_for_lines(file, times)[-1]
+        os.kill(psutil.Process(int(pid)).ppid(), signal.SIGKILL)
+    error = hub.reply(message_id).error
+    assert error is not None
+    assert error.code == ErrorCode.CLIENT_APP_CRASHED
+    assert hub.handed_out == [message_id]
+
+
 def test_a_zygote_killed_between_messages_is_started_anew(
     hub: FakeHub, start_node: StartNode
 ) -> None:

@@ -153,6 +153,11 @@ class ZygoteHandle:
         """Process id of the zygote."""
         return self._process.pid
 
+    @property
+    def status(self) -> int | None:
+        """How it ended: exit status, or the negative number of the signal; None if it has not."""
+        return self._process.poll()
+
     def load(
         self, *, component: str = "", app_dir: Path | None = None, pickled: BinaryIO | None = None
     ) -> None:

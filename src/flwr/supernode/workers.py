@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from flwr.wire.content import seal_content
 from flwr.wire.records import decode_metadata
 
 _MOST_ATTEMPTS = 3  # at a message, with new workers
+_MOST_KILLS = 10  # of the process that starts them, from outside, which is no message's doing
 _LOST = (Refusal.UNKNOWN_OBJECT, Refusal.WRONG_HASH, Refusal.NOT_ALLOWED)  # of objects
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -137,14 +139,18 @@ class LocalExecutor:
     ) -> Outcome | None:
         """Handle a message; ``None`` if it was stopped."""
         metadata = decode_metadata(_decode(job.meta))
-        for attempt in range(1, _MOST_ATTEMPTS + 1):
+        attempts = kills = 0
+        while True:
             try:
                 return self._attempt(job, metadata, state, stopped)
             except EngineError as error:
+                worker = self._worker
                 self.close()
                 if stopped():
                     return None
-                if attempt == _MOST_ATTEMPTS:
+                killed = worker is not None and worker.killed
+                attempts, kills = attempts + (not killed), kills + killed
+                if attempts == _MOST_ATTEMPTS or kills == _MOST_KILLS:
                     return failed(metadata, ErrorCode.CLIENT_APP_CRASHED, str(error))
                 log(logging.WARNING, "Message %s begins anew: %s", job.message_id, error)
             except (AppLoadError, ConfigError, FabError) as error:
@@ -158,7 +164,6 @@ class LocalExecutor:
             except BaseException:  # whatever it was: the next message gets a new worker
                 self.close()
                 raise
-        raise AssertionError("unreachable")
 
     def _attempt(
         self,
@@ -252,8 +257,14 @@ class AppWorker:
         self._pool = WorkerPool(
             zygote, 1, run_id=sheet.run_id, run_config=sheet.run_config, retry_killed=True
         )
+        self._zygote = zygote
         self._closing = threading.Lock()
         self.closed = False
+
+    @property
+    def killed(self) -> bool:
+        """Whether the process that starts the worker was ended by SIGKILL."""
+        return self._zygote.status == -signal.SIGKILL
 
     def put_state(self, node_id: int, state: StoredState | None) -> None:
         """Let the node's next message begin with this state."""
