@@ -59,8 +59,8 @@ def test_the_process_of_an_attempt_is_known_after_a_restart(kept: Desk) -> None:
     assert (row.attempt, row.pid, row.launched_at) == (2, None, 1_001.0)
 
 
-def test_launches_are_counted_from_the_newest_checkpoint_on(desk: Desk) -> None:
-    run_id = desk.run()
+def test_launches_are_counted_from_the_newest_checkpoint_or_reply_on(desk: Desk) -> None:
+    run_id, node = desk.run(), desk.node()
 
     def launches() -> int:
         return desk.do(desk.store.hosted([run_id]))[run_id].launches
@@ -75,6 +75,13 @@ def test_launches_are_counted_from_the_newest_checkpoint_on(desk: Desk) -> None:
     assert launches() == 2
     desk.checkpoint(run_id, 1, attempt=3)
     assert launches() == 1
+    desk.put(run_id, node.node_id, "m1", attempt=3)
+    desk.do(desk.store.launch(run_id, 1.0))
+    desk.answer(node.node_id, run_id, "m1")
+    assert launches() == 1
+    desk.do(desk.store.launch(run_id, 1.0))
+    desk.answer(node.node_id, run_id, "m1")  # nor is this
+    assert launches() == 2
 
 
 def test_beginning_again_changes_nothing_and_only_the_newest_attempt_may(desk: Desk) -> None:

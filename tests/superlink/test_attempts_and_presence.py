@@ -5,6 +5,7 @@ import pytest
 from flwr.superlink.attempts import (
     AFTER_START,
     MOST_DEATHS,
+    MOST_KILLS,
     Process,
     Step,
     after_death,
@@ -22,10 +23,14 @@ def test_a_process_that_is_still_there_is_not_doubled() -> None:
     assert AFTER_START[Process.ELSEWHERE] is Step.LISTEN
 
 
-@pytest.mark.parametrize("deaths", range(1, MOST_DEATHS + 3))
-def test_deaths_without_progress_are_bounded(deaths: int) -> None:
-    expected = Step.LAUNCH if deaths < MOST_DEATHS else Step.GIVE_UP
-    assert after_death(deaths) is expected
+@pytest.mark.parametrize(
+    ("status", "most"), [(1, MOST_DEATHS), (-11, MOST_DEATHS), (-9, MOST_KILLS), (None, MOST_KILLS)]
+)
+def test_deaths_without_progress_are_bounded(status: int | None, most: int) -> None:
+    assert MOST_DEATHS < MOST_KILLS
+    for deaths in range(1, most + 3):
+        expected = Step.LAUNCH if deaths < most else Step.GIVE_UP
+        assert after_death(deaths, status) is expected
 
 
 @pytest.mark.parametrize(

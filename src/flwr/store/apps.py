@@ -7,7 +7,15 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    bindparam,
+    delete,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from flwr.errors import RunNotFoundError, RunStateError, SupersededError
@@ -60,7 +68,11 @@ _LAST_REPLY = Compiled(select(hosted.c.reply_seq).where(hosted.c.run_id == _run)
 _COUNT_REPLIES = Compiled(
     update(hosted)
     .where(hosted.c.run_id == _run)
-    .values(reply_seq=bindparam("number"), bytes_in=hosted.c.bytes_in + bindparam("nbytes"))
+    .values(
+        reply_seq=bindparam("number"),
+        bytes_in=hosted.c.bytes_in + bindparam("nbytes"),
+        launches=literal_column("1"),  # the run gets further
+    )
 )
 _COUNT_BYTES_OUT = Compiled(
     update(hosted)

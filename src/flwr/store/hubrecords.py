@@ -182,7 +182,7 @@ class HostedRow:
     run_id: int
     kind: str  # serverapp, simulation
     attempt: int = 0  # the newest; 0: it was not launched yet
-    launches: int = 0  # since the newest checkpoint
+    launches: int = 0  # since the newest checkpoint or reply
     pid: int | None = None  # of the newest attempt, if recorded
     process_created: float | None = None
     launched_at: float | None = None

@@ -199,7 +199,7 @@ hosted = Table(
     Column("run_id", BigInteger, ForeignKey("runs.run_id"), primary_key=True, autoincrement=False),
     Column("kind", String, nullable=False),  # serverapp, simulation
     Column("attempt", Integer, nullable=False),  # the newest; 0 before the first
-    Column("launches", Integer, nullable=False),  # since the newest checkpoint
+    Column("launches", Integer, nullable=False),  # since the newest checkpoint or reply
     Column("checkpoints", Integer, nullable=False),
     Column("reply_seq", BigInteger, nullable=False),  # of the newest reply
     Column("log_seq", BigInteger, nullable=False),  # of the newest piece of the log

@@ -4,11 +4,15 @@ A run has one app process at a time, its *attempt*. One that ends without having
 is followed by the next, which goes on from the run's checkpoint.
 """
 
+import signal
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-MOST_DEATHS = 5  # in a row, without a new checkpoint between them
+# In a row, without a new checkpoint or reply between them. A process does not send SIGKILL to
+# itself: whoever does so may do it often, but short memory must not go on killing for ever.
+MOST_DEATHS = 5
+MOST_KILLS = 10
 SILENCE_SECONDS = 60.0  # a process that cannot be watched, and tells nothing for so long, is gone
 
 
@@ -42,9 +46,19 @@ AFTER_START: Mapping[Process, Step] = MappingProxyType(
 )
 
 
-def after_death(deaths: int) -> Step:
-    """Return what follows the death of a process, the `deaths`-th since the last checkpoint."""
-    return Step.GIVE_UP if deaths >= MOST_DEATHS else Step.LAUNCH
+def after_death(deaths: int, status: int | None) -> Step:
+    """Return what follows the death of a process.
+
+    Parameters
+    ----------
+    deaths : int
+        How many there have been since the run got further.
+    status : int or None
+        As for `describe_end`.
+    """
+    from_outside = status is None or status == -signal.SIGKILL
+    most = MOST_KILLS if from_outside else MOST_DEATHS
+    return Step.GIVE_UP if deaths >= most else Step.LAUNCH
 
 
 def describe_end(status: int | None) -> str:

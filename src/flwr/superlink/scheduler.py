@@ -170,7 +170,7 @@ class Scheduler:
             return Step.GIVE_UP
         hosted = (await self._store.hosted([run_id]))[run_id]
         how = f"its process {describe_end(status)}"
-        step = after_death(hosted.launches)
+        step = after_death(hosted.launches, status)
         if step is Step.GIVE_UP:
             details = f"{how}, {hosted.launches} times without getting further"
             last = printed.strip().splitlines()[-1:] or [""]
