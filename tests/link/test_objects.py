@@ -1,10 +1,8 @@
 """Objects, there and back, whole and broken."""
 
 import asyncio
-import mmap
 import os
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -273,48 +271,3 @@ def open_files() -> set[str]:
 
 async def pause() -> None:
     await asyncio.sleep(0.01)
-
-
-class Endless:
-    """A shelf that hashes what comes, keeps none of it, and gives a sparse file."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.hash = blake3()
-        self.whole = False
-
-    async def offset(self, caller: Caller, object_id: str) -> int | None:
-        return None if self.whole else 0
-
-    async def receive(
-        self, caller: Caller, object_id: str, offset: int, size: int, chunks: AsyncIterator[bytes]
-    ) -> tuple[bool, int]:
-        async for chunk in chunks:
-            self.hash.update(chunk)
-            offset += len(chunk)
-        self.whole = (self.hash.hexdigest(), offset) == (object_id, size)
-        return self.whole, offset
-
-    async def open(self, caller: Caller, object_id: str) -> tuple[int, int]:
-        return os.open(self.file, os.O_RDONLY), self.file.stat().st_size
-
-
-def test_an_object_of_more_than_two_gibibytes_travels_both_ways(tmp_path: Path) -> None:
-    size = (2 << 30) + 12345
-    with (tmp_path / "object").open("wb") as file:
-        for place in (0, (1 << 31) - 2, size - 4):
-            file.seek(place)
-            file.write(b"mark")
-    hashed = blake3(max_threads=blake3.AUTO)
-    with (tmp_path / "object").open("rb") as file:
-        while piece := file.read(1 << 24):
-            hashed.update(piece)
-    object_id = hashed.hexdigest()
-    shelf = Endless(tmp_path / "object")
-    with (tmp_path / "back").open("w+b") as file:
-        file.truncate(size)
-        with mmap.mmap(file.fileno(), size) as back, Hub(shelf) as hub, hub.link() as link:
-            link.upload(object_id, tmp_path / "object")
-            with memoryview(back) as view:
-                link.download(object_id, view)
-    assert shelf.whole
