@@ -2,9 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 from blake3 import blake3
 from hub_here import HubHere, Node, question, reply, text_of
@@ -282,35 +280,6 @@ def test_objects_go_from_node_to_app(hub: HubHere) -> None:
     into = bytearray(len(data))
     app.link.download(part.object_id, memoryview(into))
     assert into == data
-
-
-def test_an_object_of_just_over_2_gib_goes_from_node_to_app_through_the_store(
-    start_hub: Callable[..., HubHere], tmp_path: Path
-) -> None:
-    hub = start_hub(database=True)
-    app, node = hub.app(), hub.node()
-    app.push(node.id, "m1")
-    node.exchange()
-    size = (2 << 30) + 12345
-    marks = (0, (1 << 31) - 2, size - 4)
-    file = tmp_path / "large"
-    hashed = blake3()
-    with file.open("wb") as writer:
-        for place in marks:
-            writer.seek(place)
-            writer.write(b"mark")
-    hashed.update_mmap(file)
-    part = Part(object_id=hashed.hexdigest(), nbytes=size)
-    node.link.upload(part.object_id, file)
-    node.bring(fleet.Reply("m1", 1, body=Body([Part(data=b"head"), part])))
-    (answer,) = app.collect()
-    assert answer.body is not None
-    assert answer.body.parts[1] == part
-    into = np.empty(size, np.uint8)
-    app.link.download(part.object_id, memoryview(into))
-    assert [bytes(into[place : place + 4]) for place in marks] == [b"mark"] * 3
-    app.finish()
-    assert hub.store.blobs.ids() == []
 
 
 def test_a_reply_that_refers_to_an_object_of_another_node_is_not_taken(hub: HubHere) -> None:
