@@ -15,7 +15,7 @@ demo: $(VENV)/.has-demo ## train a model on real data with ten simulated clients
 	@echo "== flwr run examples/quickstart-numpy"
 	@$(BIN)/flwr run examples/quickstart-numpy
 
-test: $(VENV)/.has-test ## run the tests
+test: $(VENV)/.has-test $(VENV)/.has-nginx ## run the tests
 	@echo "== pytest"
 	@$(BIN)/python -m pytest -m "not slow"
 
@@ -54,7 +54,7 @@ large: $(VENV)/.has-test ## send a model of 4 GiB to a node and back (needs 20 G
 	@echo "== pytest, a model of $${FLWR_LARGE_MIB:-4096} MiB"
 	@$(BIN)/python -m pytest -m slow tests/acceptance/deployment/test_large.py
 
-nightly: chaos $(VENV)/.has-test ## run all tests, the long ones too
+nightly: chaos $(VENV)/.has-test $(VENV)/.has-nginx ## run all tests, the long ones too
 	@echo "== pytest, slow tests included"
 	@$(BIN)/python -m pytest
 
@@ -79,4 +79,16 @@ $(VENV)/.has-package: pyproject.toml src/flwr/_version.py
 $(VENV)/.has-%: $(VENV)/.has-package
 	@echo "== installing what '$*' needs (pyproject.toml, dependency group '$*')"
 	@$(PIP) install --quiet --group $*
+	@touch $@
+
+# Tests put a real proxy in front of links. Where there is none, Debian's package is unpacked into .venv: nothing is
+# installed or started on this machine, and no rights are needed.
+APT := $(CURDIR)/$(VENV)/apt
+APT_GET := apt-get -qq -o Dir::State::Lists=$(APT)/lists -o Dir::Cache=$(APT)/cache -o APT::Sandbox::User=
+$(VENV)/.has-nginx: $(VENV)/.has-test
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v nginx >/dev/null || { \
+		echo "== fetching nginx, which tests of proxies use, into $(VENV)" && \
+		mkdir -p $(APT)/lists/partial $(APT)/cache/archives/partial && $(APT_GET) update && \
+		cd $(APT) && $(APT_GET) download nginx && dpkg -x nginx_*.deb $(APT)/root; } || \
+		echo "nginx could not be fetched: install it, or tests/link/test_proxy.py will fail"
 	@touch $@

@@ -1,6 +1,6 @@
 """A real nginx in between, as it comes and with the settings that the documentation gives.
 
-nginx is not optional here: without it these tests fail. On Debian: apt-get install nginx-light.
+nginx is not optional here: without it these tests fail. `make test` fetches it on Debian.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,9 +61,10 @@ class Nginx:
     """nginx on loopback, before a port."""
 
     def __init__(self, folder: Path, hub: int, settings: str | None = None) -> None:
-        path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+        fetched = Path(sys.prefix) / "apt" / "root" / "usr" / "sbin"  # by `make test`
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{fetched}"
         program = shutil.which("nginx", path=path)
-        assert program, "These tests need nginx: apt-get install nginx-light"
+        assert program, "These tests need nginx: run `make test`, or apt-get install nginx-light"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         folder.mkdir()
