@@ -97,6 +97,18 @@ def test_what_a_killed_host_had_goes_to_another(
     assert hub.handed_out == [message_id]
 
 
+def test_a_node_that_was_started_again_offers_its_message_to_the_same_host_again(
+    hub: FakeHub, node: RunningNode, start_node: StartNode, start_host: StartHost, tmp_path: Path
+) -> None:
+    start_host(node)
+    file = tmp_path / "ran"
+    message_id = hub.push(config(file=str(file), stall=True), "query.once")
+    wait_for_lines(file, 1)
+    node.stop()
+    start_node(hosts=node.hosts_address())
+    assert hub.reply(message_id).error is None
+
+
 def test_errors_and_crashes_are_told(
     hub: FakeHub, node: RunningNode, start_host: StartHost
 ) -> None:

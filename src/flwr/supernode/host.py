@@ -137,9 +137,9 @@ class Host:
         )
         taken = self._link.call(clientio.TAKE, take, wait=take.wait, patience=0.0)
         with self._lock:
-            self._jobs.update((job.message_id, job) for job in taken.jobs)
+            self._jobs.update((job.job_id, job) for job in taken.jobs)
         return Exchanged(
-            [Work(job.message_id, job.run_id, b"", at) for at, job in enumerate(taken.jobs)],
+            [Work(job.job_id, job.run_id, b"", at) for at, job in enumerate(taken.jobs)],
             [job.body for job in taken.jobs],
             taken.accepted,
             taken.dropped,
@@ -157,18 +157,18 @@ class Host:
 
     def _clear_away(self, news: News) -> None:
         with self._lock:
-            for message_id in (*news.settled, *news.stop):
-                self._jobs.pop(message_id, None)
-                self._results.pop(message_id, None)
+            for job_id in (*news.settled, *news.stop):
+                self._jobs.pop(job_id, None)
+                self._results.pop(job_id, None)
             runs = list(self._runs.values())
             ended = [run for run_id in news.ended_runs if (run := self._runs.pop(run_id, None))]
-        for message_id in news.stop:
+        for job_id in news.stop:
             for run in runs:
-                run.stop(message_id)
+                run.stop(job_id)
         for run in ended:
             run.end()
-        for message_id in news.unsettled:
-            self._lanes.tell(_send_again(message_id))
+        for job_id in news.unsettled:
+            self._lanes.tell(_send_again(job_id))
 
     # -- runs
 
@@ -208,31 +208,31 @@ class Host:
             return True
 
     def _handle(self, run: RunThread, executor: LocalExecutor, instruction: Instruction) -> None:
-        message_id = instruction.message_id
+        job_id = instruction.message_id
         with self._lock:
-            job = self._jobs.get(message_id)
-        if job is None or run.is_stopped(message_id):
+            job = self._jobs.get(job_id)
+        if job is None or run.is_stopped(job_id):
             return
         try:
             outcome = executor.execute(
-                job, lambda: self._open_state(job.state), lambda: run.is_stopped(message_id)
+                job, lambda: self._open_state(job.state), lambda: run.is_stopped(job_id)
             )
             if outcome is None:
                 return
             result = self._result(job, outcome)
         except LinkError as error:
-            log(logging.WARNING, "Message %s is given back: %s", message_id, error)
-            self._lanes.tell(lambda agent: agent.let_go(message_id))
+            log(logging.WARNING, "Message %s is given back: %s", job.message_id, error)
+            self._lanes.tell(lambda agent: agent.let_go(job_id))
             return
         with self._lock:
-            self._results[message_id] = result
-        self._lanes.tell(lambda agent: agent.finish(Reply(message_id, job.run_id)))
+            self._results[job_id] = result
+        self._lanes.tell(lambda agent: agent.finish(Reply(job_id, job.run_id)))
 
     def _result(self, job: Job, outcome: Outcome) -> Result:
         state = self._state_body(outcome.state) if outcome.changed else None
         meta = _encode(encode_metadata(outcome.metadata))
         return Result(
-            job.message_id, job.run_id, meta, outcome.body, outcome.fault, state, outcome.seconds
+            job.job_id, job.run_id, meta, outcome.body, outcome.fault, state, outcome.seconds
         )
 
     def _open_state(self, body: Body | None) -> StoredState | None:
@@ -294,9 +294,9 @@ def _watch(pid: int, stop: Callable[[], None]) -> None:
     stop()
 
 
-def _send_again(message_id: str) -> Callable[[Agent], None]:
+def _send_again(job_id: str) -> Callable[[Agent], None]:
     def note(agent: Agent) -> None:
-        reply = agent.hold_back(message_id)
+        reply = agent.hold_back(job_id)
         if reply is not None:
             agent.finish(reply)
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -125,9 +126,9 @@ class HostDesk:
         self._loop.call_soon_threadsafe(self._add, offer)
         return offer.result
 
-    def withdraw(self, message_id: str) -> None:
+    def withdraw(self, job_id: str) -> None:
         """Take back what was offered: hosts stop working at it."""
-        self._loop.call_soon_threadsafe(self._remove, message_id)
+        self._loop.call_soon_threadsafe(self._remove, job_id)
 
     def end_run(self, run_id: int) -> None:
         """Have hosts end what they keep of a run."""
@@ -144,11 +145,11 @@ class HostDesk:
     # -- in the loop
 
     def _add(self, offer: _Offer) -> None:
-        self._offers[offer.job.message_id] = offer
+        self._offers[offer.job.job_id] = offer
         self._tell_hosts()
 
-    def _remove(self, message_id: str) -> None:
-        offer = self._offers.pop(message_id, None)
+    def _remove(self, job_id: str) -> None:
+        offer = self._offers.pop(job_id, None)
         if offer is not None:
             offer.result.cancel()
             self._tell_hosts()
@@ -206,12 +207,12 @@ class HostDesk:
         accepted: list[str] = []
         dropped: list[str] = []
         for result in request.done:
-            offer = self._offers.pop(result.message_id, None)
+            offer = self._offers.pop(result.job_id, None)
             if offer is None:
-                dropped.append(result.message_id)
+                dropped.append(result.job_id)
             else:
                 offer.result.set_result(result)
-                accepted.append(result.message_id)
+                accepted.append(result.job_id)
         return accepted, dropped
 
     def _answer(
@@ -231,8 +232,8 @@ class HostDesk:
 
     def _jobs_for(self, request: Take) -> list[Job]:
         jobs: list[Job] = []
-        for message_id, offer in self._offers.items():
-            mine = offer.host == request.instance and message_id not in request.holding
+        for job_id, offer in self._offers.items():
+            mine = offer.host == request.instance and job_id not in request.holding
             if (not offer.host or mine) and len(jobs) < request.capacity:
                 offer.host = request.instance
                 jobs.append(offer.job)
@@ -272,10 +273,10 @@ class RemoteExecutor:
         shelf = self._desk.shelf
         shelf.make_ready(job.body)
         known = state()
-        if known is not None:
-            job = msgspec.structs.replace(job, state=shelf.state_body(job.run_id, known))
+        with_state = None if known is None else shelf.state_body(job.run_id, known)
+        job = msgspec.structs.replace(job, state=with_state, job_id=uuid.uuid4().hex)
         future = self._desk.offer(job)
-        self._offered = job.message_id
+        self._offered = job.job_id
         if stopped():
             self.interrupt()
         try:

@@ -15,7 +15,7 @@ from flwr.transport.parts import Body, Fab, Fault, RunQuestion, RunSheet, Scalar
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message that a ClientApp has handled."""
 
-    message_id: str
+    job_id: str
     run_id: int
     meta: bytes = b""
     body: Body | None = None
@@ -29,14 +29,18 @@ class Take(msgspec.Struct, frozen=True, omit_defaults=True):
 
     instance: str
     done: list[Result] = []
-    holding: list[str] = []
+    holding: list[str] = []  # ids of jobs
     runs: list[int] = []  # whose app it has loaded
     capacity: int = 0
     wait: float = RENEW_SECONDS
 
 
 class Job(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message for a ClientApp, with the context to give it."""
+    """One message for a ClientApp, with the context to give it.
+
+    A message that is offered again is another job: its SuperNode may have been restarted, and has
+    not had what a host did of the first.
+    """
 
     message_id: str
     run_id: int
@@ -46,13 +50,14 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     node_config: Scalars = {}
     state: Body | None = None
     seed: int = 0
+    job_id: str = ""
 
 
 class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
     """Work, and what is wanted no more."""
 
     jobs: list[Job] = []
-    accepted: list[str] = []
+    accepted: list[str] = []  # ids of jobs, and so are the next
     dropped: list[str] = []
     ended_runs: list[int] = []
     retry_after: float = 0.0
