@@ -154,9 +154,7 @@ class FedAvg(Strategy):
         reduce_replies(replies, reader, [arrays, metrics])
         if not reader.has_weight():
             return None, None
-        reduced = arrays.finish()
-        model = None if reduced is None else self._server_step(server_round, reduced)
-        return model, metrics.finish()
+        return self._next_model(server_round, arrays.finish()), metrics.finish()
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -244,6 +242,19 @@ class FedAvg(Strategy):
         ``together`` replies are at hand at once.
         """
         return ArrayMean(phase, together=together)
+
+    def _next_model(self, server_round: int, reduced: ArrayRecord | None) -> ArrayRecord | None:
+        """Let the server step, from arrays in the order in which they were sent.
+
+        A node that answers in another order would else change what the arrays' positions mean to
+        all nodes.
+        """
+        if reduced is None:
+            return None
+        sent = self._sent
+        if sent is not None and list(reduced) != list(sent) and reduced.keys() == sent.keys():
+            reduced = ArrayRecord({name: reduced[name] for name in sent})
+        return self._server_step(server_round, reduced)
 
     def _server_step(self, server_round: int, arrays: ArrayRecord) -> ArrayRecord:
         """Return the new global model, given what the replies were reduced to: here, just that."""

@@ -100,9 +100,7 @@ class SelectingStrategy(FedAvg):
         for update in selected:
             arrays.add(update)
             metrics.add(update)
-        reduced = arrays.finish()
-        model = None if reduced is None else self._server_step(server_round, reduced)
-        return model, metrics.finish()
+        return self._next_model(server_round, arrays.finish()), metrics.finish()
 
     def _picked(self, updates: list[Update], rule: SelectionRule, count: int) -> list[Update]:
         """Return the updates whose contents a rule picks, in its order."""
