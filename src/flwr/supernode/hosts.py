@@ -35,6 +35,7 @@ from flwr.transport.tls import ServerTls
 from flwr.wire.records import decode_metadata
 
 _AWAY_SECONDS = 5.0  # after which a host that asks for nothing has lost what it took
+_BROKEN_SECONDS = 1.0  # the same after its connection broke: a live one calls again at once
 _RETRY_AFTER = 1.0
 _decode = msgspec.msgpack.Decoder().decode
 T = TypeVar("T")
@@ -179,6 +180,7 @@ class HostDesk:
         host.changed.set()  # an older call of this host ends
         accepted, dropped = self._accept(request)
         until = self._loop.time() + request.wait
+        patience = _AWAY_SECONDS
         try:
             while True:
                 taken = self._answer(request, accepted, dropped, host, turn)
@@ -189,9 +191,12 @@ class HostDesk:
                     await host.changed.wait()
         except TimeoutError:
             return Taken(accepted=accepted, dropped=dropped)
+        except asyncio.CancelledError:
+            patience = _BROKEN_SECONDS
+            raise
         finally:
             if host.turn == turn:
-                host.away = self._loop.call_later(_AWAY_SECONDS, self._lose, request.instance)
+                host.away = self._loop.call_later(patience, self._lose, request.instance)
 
     async def run(self, request: RunQuestion, _caller: Caller) -> RunSheet:
         """Describe a run."""
