@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from flwr.app import Message
 from flwr.privacy.accounting import PrivacyAccountant
-from flwr.privacy.adaptive import clipped_share, next_bound, split_noise
-from flwr.privacy.noise import GaussianNoise
-from flwr.privacy.settings import check_setting, not_negative, positive, share
+from flwr.privacy.adaptive import next_bound, split_noise
 from flwr.serverapp.exception import AggregationError
 from flwr.serverapp.strategy.clipped_mean import ClippedMean
-from flwr.serverapp.strategy.dp_wrapper import KEY_NORM_BIT, PrivacyWrapper
+from flwr.serverapp.strategy.dp_release import KEY_NORM_BIT, check_adaptation, noised_share
+from flwr.serverapp.strategy.dp_wrapper import PrivacyWrapper
 from flwr.serverapp.strategy.strategy import Strategy
 
 
@@ -34,15 +31,9 @@ class _AdaptiveClipping(PrivacyWrapper):
         accountant: PrivacyAccountant | None,
         reclip: bool,
     ) -> None:
-        rule = "The initial clipping norm should be a positive value."
-        check_setting("initial_clipping_norm", initial_clipping_norm, positive, rule)
-        rule = "The target clipped quantile must be in [0, 1]."
-        check_setting("target_clipped_quantile", target_clipped_quantile, share, rule)
-        rule = "The learning rate must be positive."
-        check_setting("clip_norm_lr", clip_norm_lr, positive, rule)
-        if clipped_count_stddev is not None:
-            rule = "The `clipped_count_stddev` must be non-negative."
-            check_setting("clipped_count_stddev", clipped_count_stddev, not_negative, rule)
+        check_adaptation(
+            initial_clipping_norm, target_clipped_quantile, clip_norm_lr, clipped_count_stddev
+        )
         super().__init__(
             strategy,
             noise_multiplier,
@@ -77,23 +68,19 @@ class _AdaptiveClipping(PrivacyWrapper):
 
     def _note_release(self, mean: ClippedMean) -> None:
         super()._note_release(mean)
+        share = noised_share(
+            self._clipped(mean),
+            len(mean.nodes),
+            self.num_sampled_clients,
+            self.clipped_count_stddev,
+        )
         self.clipping_norm = next_bound(
-            self.clipping_norm,
-            self._share(self._clipped(mean), len(mean.nodes)),
-            self.target_clipped_quantile,
-            self.clip_norm_lr,
+            self.clipping_norm, share, self.target_clipped_quantile, self.clip_norm_lr
         )
 
     def _clipped(self, mean: ClippedMean) -> int:
         """Return how many updates were clipped."""
         return mean.clipped
-
-    def _share(self, clipped: int, replies: int) -> float:
-        if not self.clipped_count_stddev:
-            return clipped / replies
-        noise = np.zeros(1)
-        GaussianNoise(self.clipped_count_stddev).add_to(noise)
-        return clipped_share(clipped, replies, self.num_sampled_clients, float(noise[0]))
 
 
 class DifferentialPrivacyServerSideAdaptiveClipping(_AdaptiveClipping):

@@ -1,8 +1,7 @@
 """Central differential privacy around a strategy: what its four wrappers share."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from logging import INFO, WARNING
 from typing import Any, ClassVar
 
@@ -14,18 +13,26 @@ from flwr.privacy.accounting import (
     PrivacySpent,
     SamplingMethod,
 )
-from flwr.privacy.settings import check_setting, not_negative, positive
 from flwr.serverapp.exception import AggregationError, PrivacyBudgetExhausted
 from flwr.serverapp.grid import Grid
-from flwr.serverapp.strategy.clipped_mean import ClippedMean, ReleaseRule
+from flwr.serverapp.strategy.clipped_mean import ClippedMean
+from flwr.serverapp.strategy.dp_release import (
+    KEY_CLIPPING_NORM,
+    KEY_NORM_BIT,
+    check_averages,
+    check_made,
+    check_release,
+    reducing_by,
+    release_rule,
+    say_released,
+    warn_of_count,
+)
 from flwr.serverapp.strategy.fedavg import FedAvg
 from flwr.serverapp.strategy.outcomes import as_config, as_trained
 from flwr.serverapp.strategy.strategy import Strategy, reads_once
 
-KEY_CLIPPING_NORM = "clipping_norm"
-KEY_NORM_BIT = "norm_bit"
-
 _PHASE = "aggregate_train"
+_MAKERS = frozenset({"aggregate_train", "_array_reducer"})
 
 
 class PrivacyWrapper(Strategy):
@@ -64,12 +71,7 @@ class PrivacyWrapper(Strategy):
         reclip: bool,
     ) -> None:
         self.strategy = _averaging(strategy)
-        rule = "The noise multiplier should be a non-negative value."
-        check_setting("noise_multiplier", noise_multiplier, not_negative, rule)
-        rule = "The clipping norm should be a positive value."
-        check_setting("clipping_norm", clipping_norm, positive, rule)
-        rule = "The number of sampled clients should be a positive value."
-        check_setting("num_sampled_clients", num_sampled_clients, positive, rule)
+        check_release(noise_multiplier, clipping_norm, num_sampled_clients)
         if not isinstance(reclip, bool):
             raise ValueError(f"reclip should be True or False. Given: reclip={reclip!r}.")
         if not isinstance(accountant, PrivacyAccountant | None):
@@ -136,19 +138,16 @@ class PrivacyWrapper(Strategy):
                 f"{type(self).__name__} clips what nodes changed in the model that they were sent: "
                 "`configure_train` comes before `aggregate_train`."
             )
-        mean = ClippedMean(_PHASE, self._model, self._rule())
-        with _reducing_by(self.strategy, mean) as made:
-            trained = self.strategy.aggregate_train(server_round, self._received(replies))
-        arrays, metrics = as_trained(trained, self.strategy.aggregate_train)
-        if len(mean.nodes) != self.num_sampled_clients:
-            self._warn_of_count(len(mean.nodes))
+        exact = self.accountant is not None
+        rule = release_rule(self, clips=self._server_side or self.reclip, exact=exact)
+        mean, aggregate = ClippedMean(_PHASE, self._model, rule), self.strategy.aggregate_train
+        with reducing_by(self.strategy, mean, aggregate) as made:
+            trained = aggregate(server_round, self._received(replies))
+        arrays, metrics = as_trained(trained, aggregate)
+        warn_of_count(mean)
         if mean.released:
             self._note_release(mean)
-        if arrays is not None and not any(arrays is each for each in made):
-            raise AggregationError(
-                f"{type(self.strategy).__name__}.aggregate_train made a model of its own. It must "
-                "take it from FedAvg's, which is clipped and noised."
-            )
+        check_made(arrays, made, self.strategy, aggregate)
         return (arrays, metrics) if mean.released else (None, None)
 
     def configure_evaluate(
@@ -250,9 +249,7 @@ class PrivacyWrapper(Strategy):
 
     def _note_release(self, mean: ClippedMean) -> None:
         """Log what was released, and tell the accountant."""
-        if mean.rule.clips:
-            log(INFO, self._clipped_line, mean.rule.bound)
-        log(INFO, "aggregate_fit: central DP noise with %.4f stdev added", mean.rule.stddev)
+        say_released(mean, self._clipped_line)
         if self.accountant is not None and self._event is not None:
             self.accountant.compose(self._event)
             spent = self.accountant.get_privacy_spent()
@@ -263,15 +260,6 @@ class PrivacyWrapper(Strategy):
                 spent.delta,
                 spent.num_releases,
             )
-
-    def _rule(self) -> ReleaseRule:
-        return ReleaseRule(
-            bound=self.clipping_norm,
-            clips=self._server_side or self.reclip,
-            cohort=self.num_sampled_clients,
-            stddev=self.noise_multiplier * self.clipping_norm / self.num_sampled_clients,
-            exact=self.accountant is not None,
-        )
 
     def _event_of(self, accountant: PrivacyAccountant | None) -> GaussianPrivacyEvent | None:
         """Return what a round costs.
@@ -315,53 +303,10 @@ class PrivacyWrapper(Strategy):
                 f"{spent.num_releases} releases."
             )
 
-    def _warn_of_count(self, replies: int) -> None:
-        if self.accountant is not None:
-            result = "The accountant needs all: nothing is released in this round, nothing spent."
-        elif self.noise_multiplier > 0:
-            result = "The noise is that of the latter."
-        else:
-            result = "The mean is that of the former."
-        log(
-            WARNING,
-            "The number of clients returning parameters (%d) differs from the number of sampled "
-            "clients (%d). %s",
-            replies,
-            self.num_sampled_clients,
-            result,
-        )
-
     def _takes_stream(self, aggregate: Callable[[int, Iterable[Message]], object]) -> bool:
         training = aggregate == self.aggregate_train
         inner = self.strategy.aggregate_train if training else self.strategy.aggregate_evaluate
         return super()._takes_stream(aggregate) and self.strategy._takes_stream(inner)
-
-
-@contextmanager
-def _reducing_by(strategy: Strategy, mean: ClippedMean) -> Iterator[list[ArrayRecord]]:
-    """Let a strategy reduce arrays by a given mean, once; give what its server step makes of it."""
-    made: list[ArrayRecord] = []
-    used: list[bool] = []
-    step: Callable[..., ArrayRecord] = strategy._server_step  # type: ignore[attr-defined]  # FedAvg's
-
-    def the_mean(_phase: object, _together: object) -> ClippedMean:
-        if used:
-            raise AggregationError(
-                f"{type(strategy).__name__}.aggregate_train reduced the replies twice: with "
-                "differential privacy there is one release a round."
-            )
-        used.append(True)
-        return mean
-
-    def stepped(*arguments: object) -> ArrayRecord:
-        made.append(step(*arguments))
-        return made[-1]
-
-    vars(strategy).update(_array_reducer=the_mean, _server_step=stepped)
-    try:
-        yield made
-    finally:
-        del vars(strategy)["_array_reducer"], vars(strategy)["_server_step"]
 
 
 def _averaging(strategy: Strategy | None) -> FedAvg:
@@ -372,19 +317,6 @@ def _averaging(strategy: Strategy | None) -> FedAvg:
     ValueError
         If it has another rule.
     """
-    if strategy is None:
-        raise ValueError("The passed strategy is None.")
-    if isinstance(strategy, type):
-        raise ValueError(
-            f"The passed strategy is the class {strategy.__name__}: pass {strategy.__name__}(...)."
-        )
-    ours = [cls for cls in type(strategy).__mro__ if cls.__module__.startswith("flwr.")]
-    makers = {"aggregate_train", "_array_reducer"}
-    rule = next((cls for cls in ours if makers & vars(cls).keys()), None)
-    if rule is not FedAvg or not isinstance(strategy, FedAvg):
-        raise ValueError(
-            f"{type(strategy).__name__} makes no mean of the nodes' updates, so noise for a mean "
-            "does not hide a node in it. Wrap FedAvg, FedProx, FedAvgM, FedAdagrad, FedAdam, "
-            "FedYogi, or a subclass of one of them."
-        )
+    check_averages(strategy, FedAvg, _MAKERS)
+    assert isinstance(strategy, FedAvg)
     return strategy
