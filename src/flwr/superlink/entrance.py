@@ -1,7 +1,9 @@
 """Who makes a call: the one place where callers are told apart."""
 
 from flwr.errors import RefusedError
-from flwr.store.hub import HubStore, token_hash
+from flwr.store.hub import token_hash
+from flwr.store.hubrecords import AppRow
+from flwr.superlink.hub import Hub
 from flwr.superlink.waiting import superseded
 from flwr.transport.call import Access, Caller, Refusal
 
@@ -13,13 +15,17 @@ class Entrance:
 
     Parameters
     ----------
-    store : HubStore
-        Knows nodes by the hash of their secret, and app processes by that of their token.
+    hub : Hub
+        Knows the newest attempts of runs. Its store knows nodes by the hash of their secret, and
+        app processes by that of their token.
     """
 
-    def __init__(self, store: HubStore) -> None:
-        self._store = store
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._store = hub.store
         self._nodes: dict[str, int] = {}
+        self._apps: dict[str, AppRow] = {}
+        hub.at_end_of_run(self._run_ended)
 
     async def authenticate(self, rule: Access, token: str, peer: str) -> Caller:
         """Return who calls.
@@ -37,13 +43,30 @@ class Entrance:
                 node_id = await self._node(hashed)
                 return Caller(rule, node_id=node_id, address=peer, token_hash=hashed)
             case Access.APP:
-                app = await self._store.app_of(hashed) if hashed else None
-                if app is None:
-                    raise _unknown("No app process has that token.")
-                if not app.newest:
-                    raise superseded(f"run {app.run_id}")
+                app = await self._app(hashed)
                 return Caller(rule, run_id=app.run_id, attempt=app.attempt, address=peer)
         raise _unknown("That is not for this hub's callers.")
+
+    async def _app(self, hashed: str) -> AppRow:
+        app = self._apps.get(hashed)
+        if app is None:
+            app = await self._store.app_of(hashed) if hashed else None
+            if app is None:
+                raise _unknown("No app process has that token.")
+            if app.newest and app.run_id in self._hub.courses:
+                self._apps[hashed] = app
+        if not app.newest or self._hub.is_superseded(app.run_id, app.attempt):
+            raise superseded(f"run {app.run_id}")
+        return app
+
+    def _run_ended(self, run_id: int, *, stopped: bool) -> None:
+        self._apps = {key: app for key, app in self._apps.items() if app.run_id != run_id}
+
+    def remember(self, hashed: str, node_id: int) -> None:
+        """Take note of a node's secret, by its hash, so that it need not be looked up."""
+        if len(self._nodes) >= MOST_REMEMBERED:
+            self._nodes.clear()
+        self._nodes[hashed] = node_id
 
     async def _node(self, hashed: str) -> int:
         node_id = self._nodes.get(hashed)
@@ -51,9 +74,8 @@ class Entrance:
             row = await self._store.node_of(hashed) if hashed else None
             if row is None:
                 raise _unknown("No node has that secret: it has to say hello first.")
-            if len(self._nodes) >= MOST_REMEMBERED:
-                self._nodes.clear()
-            node_id = self._nodes[hashed] = row.node_id
+            node_id = row.node_id
+            self.remember(hashed, node_id)
         return node_id
 
 

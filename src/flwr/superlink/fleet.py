@@ -8,6 +8,7 @@ from flwr.clock import unix_now
 from flwr.errors import DiskFullError, RefusedError
 from flwr.store.hubrecords import LeasedRow
 from flwr.superlink.contents import kept_reply, opened
+from flwr.superlink.entrance import Entrance
 from flwr.superlink.hub import Hub
 from flwr.superlink.refusals import Kinds, refusing
 from flwr.superlink.runs import Runs
@@ -30,11 +31,14 @@ class Fleet:
         Who waits for what.
     runs : Runs
         What is told of runs.
+    entrance : Entrance
+        Knows nodes by their secrets.
     """
 
-    def __init__(self, hub: Hub, runs: Runs) -> None:
+    def __init__(self, hub: Hub, runs: Runs, entrance: Entrance) -> None:
         self._hub = hub
         self._runs = runs
+        self._entrance = entrance
 
     def handlers(self) -> Mapping[Call[Any, Any], Handler]:
         """Return the handler of each call."""
@@ -54,6 +58,7 @@ class Fleet:
             row = await self._hub.store.hello(
                 caller.token_hash, request.instance, request.name, request.node_config, unix_now()
             )
+        self._entrance.remember(caller.token_hash, row.node_id)
         self._hub.greet(row)
         self._hub.begin(row.node_id)
         self._hub.end(row.node_id)

@@ -56,6 +56,9 @@ class Hub:
         online = [node_id for node_id, row in self.nodes.items() if row.online]
         self.presence = Presence(online, self._loop.time())
         self._sessions: dict[int, Session[LeasedRow]] = {}
+        self._came: set[int] = set()  # online, and not written down yet
+        self._marking = False
+        self._gone: list[int] = []  # offline, and their messages have not failed yet
         self._expiry: float | None = None  # when a message will next end unanswered, Unix seconds
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -125,7 +128,10 @@ class Hub:
             count = len(self.presence)
             log(INFO, "Node %d%s is online; %d in all", node_id, self._named(node_id), count)
             self.arrivals.notify()
-            self.in_background(self.store.set_online([node_id], unix_now()))
+            self._came.add(node_id)
+            if not self._marking:
+                self._marking = True
+                self.in_background(self._mark_online())
 
     def end(self, node_id: int) -> None:
         """Note that a request of a node ends."""
@@ -142,8 +148,18 @@ class Hub:
             log(INFO, "Node %d has said goodbye; %d online", node_id, len(self.presence))
         await self.fail_offline([node_id])
 
+    async def _mark_online(self) -> None:
+        """Write down who came; while that is written, more may come."""
+        try:
+            while self._came:
+                came, self._came = self._came, set()
+                await self.store.set_online(came, unix_now())
+        finally:
+            self._marking = False
+
     async def fail_offline(self, node_ids: list[int]) -> None:
         """Answer the open messages of nodes that are offline with errors, which are final."""
+        self._came.difference_update(node_ids)
         await self.store.set_offline(node_ids, unix_now())
         for node_id in node_ids:
             reason = f"Node {node_id}{self._named(node_id)} is offline"
@@ -187,6 +203,18 @@ class Hub:
             return False
         self.courses[run_id] = Course()
         return True
+
+    async def next_attempt(self, run_id: int) -> tuple[int, str]:
+        """Begin the next attempt of a run; return its number, and the token for its process."""
+        attempt, token = await self.store.launch(run_id, unix_now())
+        if (course := self.courses.get(run_id)) is not None:
+            course.attempt = attempt
+        return attempt, token
+
+    def is_superseded(self, run_id: int, attempt: int) -> bool:
+        """Whether a newer attempt of a run has begun since the hub's start."""
+        course = self.courses.get(run_id)
+        return course is not None and course.attempt > attempt
 
     def run_ended(self, run_id: int, *, stopped: bool) -> None:
         """Wake all who wait for a run, and the nodes that keep something of it."""
@@ -242,7 +270,10 @@ class Hub:
         try:
             if gone:
                 log(INFO, "%d nodes are offline: away for %g s", len(gone), AWAY_SECONDS)
-                await self.fail_offline(gone)
+                self._gone += gone
+            if self._gone:
+                await self.fail_offline([id_ for id_ in self._gone if id_ not in self.presence])
+                self._gone.clear()
             now = unix_now()
             if self._expiry is not None and self._expiry <= now:
                 counts = await self.store.fail_expired(

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from flwr.clock import unix_now
 from flwr.superlink.attempts import SILENCE_SECONDS
 from flwr.superlink.hub import Hub
 from flwr.superlink.waiting import Waiters
@@ -53,12 +52,10 @@ class Outside:
         since = loop.time()
         try:
             while not end.done():
-                await asyncio.wait({end}, timeout=SILENCE_SECONDS / 4)
-                if end.done() or run_id in self._wanted:
-                    since = loop.time()
-                    continue
-                since = max(since, self._heard(run_id))
-                if loop.time() - since >= SILENCE_SECONDS:
+                await asyncio.wait({end}, timeout=since + SILENCE_SECONDS - loop.time())
+                waits = run_id in self._wanted
+                since = max(since, loop.time() if waits else self._heard(run_id))
+                if not end.done() and loop.time() - since >= SILENCE_SECONDS:
                     return None, ""
             return end.result()
         finally:
@@ -110,7 +107,7 @@ class Outside:
         if kind is None or run_id not in self._hub.courses:
             return None
         try:
-            attempt, token = await self._hub.store.launch(run_id, unix_now())
+            attempt, token = await self._hub.next_attempt(run_id)
         except BaseException:
             self._wanted[run_id] = kind
             raise

@@ -142,7 +142,7 @@ class Scheduler:
         if self._outside is not None:
             await self._outside.launch(run_id, kind)
             return
-        attempt, token = await self._store.launch(run_id, unix_now())
+        attempt, token = await self._hub.next_attempt(run_id)
         process = await LocalProcess.start(kind, self._output(run_id))
         try:
             await self._store.record_process(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 from logging import INFO
@@ -36,6 +37,7 @@ def run_superlink(settings: Settings) -> signal.Signals:
         If it cannot start: an address in use, a database that cannot be opened.
     """
     _raise_file_limit()
+    _collect_rarely()
     with (
         HubStore.open(settings.database) as store,
         asyncio.Runner(loop_factory=loop_factory()) as runner,
@@ -114,13 +116,14 @@ class Superlink:
 
     def _listens(self) -> list[Listen]:
         settings, hub, runs, scheduler = self._settings, self.hub, self._runs, self._scheduler
-        authenticate = Entrance(self._store).authenticate
+        entrance = Entrance(hub)
+        authenticate = entrance.authenticate
         shelf = Shelf(self._store)
         simulation = settings.simulation_options if settings.simulation else None
         control = Control(hub, runs, scheduler, simulation)
         apis = {
             Service.APP: Api("app", AppIo(hub, runs, scheduler).handlers(), authenticate, shelf),
-            Service.FLEET: Api("fleet", Fleet(hub, runs).handlers(), authenticate, shelf),
+            Service.FLEET: Api("fleet", Fleet(hub, runs, entrance).handlers(), authenticate, shelf),
             Service.CONTROL: Api("control", control.handlers(), authenticate),
         }
         return [
@@ -155,6 +158,12 @@ class Superlink:
 
 def _served(port: Port) -> str:
     return ", ".join(port.services) or "health"
+
+
+def _collect_rarely() -> None:
+    """Look for garbage seldom: with thousands of connections that took half of the hub's time."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 def _raise_file_limit() -> None:

@@ -49,6 +49,7 @@ class Waiters:
 class Course:
     """A live run. It counts what came, so that nothing is missed between two looks."""
 
+    attempt: int = 0  # the newest since the hub's start, if there was one
     replies: int = 0
     told: int = 0  # reports of events and output
     heard: float = 0.0  # when its app process last asked something, of the loop's clock
