@@ -125,6 +125,30 @@ CASES = {
         ),
         upstream=False,
     ),
+    "exchange latency": Case(
+        "exchange_latency.py",
+        (
+            Figure("send_and_receive to one node, median", "p50_ms", "ms"),
+            Figure("the 99th percentile of it", "p99_ms", "ms"),
+            Figure("an idle hub and two nodes", "idle_cpu_percent", "% CPU"),
+            Figure("requests of an idle node", "idle_requests_per_node_minute", "/min"),
+        ),
+        upstream=False,
+    ),
+    "many nodes": Case(
+        "many_nodes.py",
+        tuple(
+            Figure(f"{nodes} nodes: {label}", f"{key}_{nodes}", unit)
+            for nodes in (1000, 9500)
+            for label, key, unit in (
+                ("connect", "connect_s", "s"),
+                ("send to all, collect all", "all_s", "s"),
+                ("hub's CPU for each of them", "hub_cpu_ms", "ms"),
+                ("hub's memory", "hub_mib", "MiB"),
+            )
+        ),
+        upstream=False,
+    ),
     "startup": Case(
         "startup.py",
         (

@@ -25,6 +25,8 @@ def output_of(script: str, *arguments: str) -> str:
         ("bench_robust.py", ["--replies", "7", "--values", "1000", "--malicious", "1"]),
         ("bench_trees.py", ["--nodes", "2", "--rounds", "2"]),
         ("durable_messages.py", ["--scale", "0.01"]),
+        ("exchange_latency.py", ["--exchanges", "20", "--idle", "0"]),
+        ("many_nodes.py", ["200", "--rounds", "3"]),
         ("startup.py", ["--runs", "1"]),
     ],
 )
