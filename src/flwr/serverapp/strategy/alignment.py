@@ -113,6 +113,18 @@ def check_fit(update: Update, model: Arrays) -> None:
         )
 
 
+def are_renamed(update: Update, model: Arrays) -> bool:
+    """Whether a reply has the model's arrays, place by place, under names that are all new.
+
+    Raises
+    ------
+    AggregationError
+        If an array is of a kind that no number can be read from.
+    """
+    shapes = [array.shape for array in _decoded(update)]
+    return update.arrays.keys().isdisjoint(model) and shapes == [a.shape for a in model.values()]
+
+
 def _decoded(update: Update) -> list[np.ndarray]:
     try:
         return memory.views(update.arrays)

@@ -6,7 +6,7 @@ from logging import INFO, WARNING
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.log import log
 from flwr.serverapp.grid import Grid
-from flwr.serverapp.strategy.alignment import check_fit
+from flwr.serverapp.strategy.alignment import are_renamed, check_fit
 from flwr.serverapp.strategy.metrics import (
     MetricCall,
     MetricMean,
@@ -223,14 +223,26 @@ class FedAvg(Strategy):
     def _check_first(self, update: Update) -> None:
         """Refuse replies without an array of the model, which would be gone from the new one.
 
-        Not in a subclass that may have sent other arrays, or taken some out of the replies.
+        Not in a subclass that may have sent other arrays, or taken some out of the replies. Nodes
+        may call all arrays otherwise, by their places for example, where names alone differ.
         """
         steps = self.configure_train, self.aggregate_train
         own = all(getattr(step, "__module__", "").startswith("flwr.") for step in steps)
         if self._sent is None or not own:
             return
         if self._steps() or any(name not in update.arrays for name in self._sent):
-            check_fit(update, by_name(self._sent, type(self).__name__))
+            sent = by_name(self._sent, type(self).__name__)
+            if not self._steps() and are_renamed(update, sent):
+                log(
+                    WARNING,
+                    "Node %d was sent arrays '%s', ... and calls them '%s', ...: the new model has "
+                    "the nodes' names.",
+                    update.node_id,
+                    next(iter(sent)),
+                    next(iter(update.arrays)),
+                )
+                return
+            check_fit(update, sent)
 
     def _steps(self) -> bool:
         """Whether the server steps from the model that was sent, so that the arrays must be its."""

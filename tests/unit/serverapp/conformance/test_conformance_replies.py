@@ -14,7 +14,7 @@ from federations import aggregate, aggregated, alike, as_replies, ask, bits, fin
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
-from flwr.serverapp.strategy import FedAvg
+from flwr.serverapp.strategy import FedAvg, FedMedian, FedProx, MultiKrum
 
 all_strategies = pytest.mark.parametrize("case", CASES, ids=str)
 numeric_strategies = pytest.mark.parametrize("case", NUMERIC, ids=str)
@@ -133,6 +133,29 @@ def test_an_array_that_all_replies_lack_is_named_with_the_node(case: Case) -> No
     ]
     with pytest.raises(InconsistentMessageReplies, match=r"node 1 .*array 'mask' is missing"):
         aggregate(case, model, lacking)
+
+
+@pytest.mark.parametrize("cls", [FedAvg, FedProx, FedMedian, MultiKrum])
+def test_nodes_may_call_all_arrays_otherwise(
+    cls: type[FedAvg], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that sends a state_dict and nodes that answer with a list work together upstream."""
+    [case] = [case for case in CASES if case.cls is cls]
+    model = case.model()
+
+    def renamed(arrays: ArrayRecord) -> ArrayRecord:
+        return ArrayRecord({str(place): array for place, array in enumerate(arrays.values())})
+
+    answers = honest(case, model)
+    expected = renamed(aggregated(case, model, answers))
+    moved = [with_arrays(answer, renamed(answer["arrays"])) for answer in answers]
+    caplog.clear()
+    arrays = aggregated(case, model, moved)
+    assert bits(arrays) == bits(expected)
+    assert "Node 1 was sent arrays 'layer.weight', ... and calls them '0', ..." in caplog.text
+    lost = with_arrays(moved[0], ArrayRecord({"0": moved[0]["arrays"]["0"]}))
+    with pytest.raises(InconsistentMessageReplies, match="does not fit the model"):
+        aggregate(case, model, [lost])
 
 
 @pytest.mark.parametrize("method", ["configure_train", "aggregate_train"])
