@@ -42,6 +42,7 @@ class _AdaptiveClipping(PrivacyWrapper):
             accountant=accountant,
             reclip=reclip,
         )
+        self.initial_clipping_norm = initial_clipping_norm
         self.target_clipped_quantile = target_clipped_quantile
         self.clip_norm_lr = clip_norm_lr
         # the event keeps the multiplier that was given: both parts together cost that
@@ -57,6 +58,10 @@ class _AdaptiveClipping(PrivacyWrapper):
         """Take up what `state_dict` gave; see :meth:`Strategy.load_state_dict`."""
         super().load_state_dict(state)
         self.clipping_norm = float(state["clipping_norm"])
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self.clipping_norm = self.initial_clipping_norm
 
     def _settings(self) -> list[str]:
         return [

@@ -171,6 +171,13 @@ def test_the_live_bound_is_sent() -> None:
     assert sent == [1.0, None, pytest.approx(np.exp(0.5)), None]
 
 
+def test_a_second_start_begins_with_the_initial_bound() -> None:
+    strategy, grid = client_side(0.0, 2, 1.0, 0.5, 1.0), FakeGrid([1, 2], answered_by_mod)
+    for _ in range(2):
+        strategy.start(grid, model_of([[0.0]]), num_rounds=1)
+        assert strategy.clipping_norm == pytest.approx(np.exp(0.5))
+
+
 def test_norm_bits_are_taken_out_before_metrics_are_aggregated_and_replies_stay() -> None:
     seen: list[RecordDict] = []
 
