@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from blake3 import blake3
@@ -293,6 +294,17 @@ def test_a_reply_that_refers_to_an_object_of_another_node_is_not_taken(hub: HubH
     with pytest.raises(RefusedError) as refused:
         other.link.download(part.object_id, memoryview(bytearray(part.nbytes)))
     assert refused.value.code == "unknown-object"
+
+
+def test_a_node_hears_at_once_that_the_objects_of_its_reply_are_not_here(hub: HubHere) -> None:
+    app, node = hub.app(), hub.node()
+    app.push(node.id, "m1")
+    node.exchange()
+    part = Part(object_id="ab" * 32, nbytes=100_000)
+    reply = fleet.Reply("m1", 1, body=Body([Part(data=b"head"), part]))
+    with ThreadPoolExecutor() as threads:
+        told = threads.submit(lambda: node.exchange(reply, wait=50.0)).result(10)
+    assert told.accepted == told.dropped == []
 
 
 @pytest.mark.parametrize(

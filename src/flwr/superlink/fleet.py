@@ -73,6 +73,8 @@ class Fleet:
         hub = self._hub
         until = asyncio.get_running_loop().time() + min(request.wait, fleet.RENEW_SECONDS)
         accepted, dropped = await self._answer(node_id, request.done)
+        if len(accepted) + len(dropped) < len(request.done):
+            until = 0.0  # the objects of a reply are not here: the node should know at once
         session = hub.session(node_id, request.epoch)
         hub.begin(node_id)
         try:

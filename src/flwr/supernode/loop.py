@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _IDLE_SECONDS = 300.0  # after which a worker without messages ends
 _GOODBYE = 3.0  # seconds for the last words to the hub
+_FULL_PAUSE = 2.0  # seconds before an object is brought again to a hub whose disk is full
 _SUPERLINK_NODE_ID = 1
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -118,6 +119,7 @@ class Node:
         self._over = threading.Event()
         self._uploads: queue.SimpleQueue[Reply | str | None] = queue.SimpleQueue()
         self._uploaded: set[str] = set()  # objects of replies that are not sent yet
+        self._hub_is_full = False  # and that was told
         self._places = threading.Semaphore(settings.concurrent)
         self._threads = threads_for(settings.concurrent)
         self._node_id = 0
@@ -413,10 +415,16 @@ class Node:
         try:
             self._link.upload(object_id, self.spool.objects / object_id)
             self._uploaded.add(object_id)
+            self._hub_is_full = False
         except FileNotFoundError:
             pass  # nobody wants it any more
         except RefusedError as error:
-            log(logging.WARNING, "An object was refused: %s", error)
+            full = error.code == Refusal.DISK_FULL
+            if not (full and self._hub_is_full):
+                log(logging.WARNING, "An object was refused: %s", error)
+            self._hub_is_full = full
+            if full:
+                self._over.wait(_FULL_PAUSE)
 
     def _restore(self) -> None:
         """Go on with what an earlier process of this node has left."""
