@@ -1,32 +1,41 @@
 """`FedAvg` of the legacy API."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from logging import WARNING
+from typing import Any
 
 from flwr.app import ArrayRecord
-from flwr.compat import bridge
 from flwr.compat.clients.client_manager import ClientManager
 from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.parameters import parameters_to_ndarrays
+from flwr.compat.strategy.aggregate import weighted_loss_avg
+from flwr.compat.strategy.outcomes import as_config, as_evaluated, as_metrics
 from flwr.compat.strategy.strategy import Strategy
-from flwr.compat.strategy.updates import updates_of
+from flwr.compat.strategy.updates import as_parameters, client_name, updates_of
 from flwr.compat.typing import (
     EvaluateIns,
     EvaluateRes,
     FitIns,
     FitRes,
+    Metrics,
     MetricsAggregationFn,
     NDArrays,
     Parameters,
     Scalar,
 )
 from flwr.log import log
-from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean
+from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean, Reducer
+from flwr.serverapp.strategy.replies import Update
 
 EvaluateFn = Callable[[int, NDArrays, dict[str, Scalar]], tuple[float, dict[str, Scalar]] | None]
 ConfigFn = Callable[[int], dict[str, Scalar]]
+FitResults = list[tuple[ClientProxy, FitRes]]
+FitFailures = list[tuple[ClientProxy, FitRes] | BaseException]
+EvaluateResults = list[tuple[ClientProxy, EvaluateRes]]
+EvaluateFailures = list[tuple[ClientProxy, EvaluateRes] | BaseException]
 
-_MORE_THAN_AVAILABLE = (
+WARNING_MIN_AVAILABLE_CLIENTS_TOO_LOW = (
     "Setting `min_available_clients` lower than `min_fit_clients` or `min_evaluate_clients` can "
     "cause the server to fail when there are too few clients connected to the server."
 )
@@ -58,6 +67,9 @@ class FedAvg(Strategy):
 
     Notes
     -----
+    Integers and bools are averaged in float64, and rounded back to their dtype. A round in which no
+    client has examples changes nothing.
+
     McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data,
     https://arxiv.org/abs/1602.05629
     """
@@ -80,7 +92,7 @@ class FedAvg(Strategy):
         inplace: bool = True,
     ) -> None:
         if max(min_fit_clients, min_evaluate_clients) > min_available_clients:
-            log(WARNING, _MORE_THAN_AVAILABLE)
+            log(WARNING, WARNING_MIN_AVAILABLE_CLIENTS_TOO_LOW)
         self.fraction_fit = fraction_fit
         self.fraction_evaluate = fraction_evaluate
         self.min_fit_clients = min_fit_clients
@@ -117,20 +129,16 @@ class FedAvg(Strategy):
         self, server_round: int, parameters: Parameters
     ) -> tuple[float, dict[str, Scalar]] | None:
         """Evaluate a model with ``evaluate_fn``."""
-        if self.evaluate_fn is None:
+        function = self.evaluate_fn
+        if function is None:
             return None
-        result = self.evaluate_fn(server_round, parameters_to_ndarrays(parameters), {})
-        if result is None:
-            return None
-        loss, metrics = result
-        return loss, metrics
+        return as_evaluated(function(server_round, self._opened(parameters), {}), function)
 
     def configure_fit(
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
     ) -> list[tuple[ClientProxy, FitIns]]:
         """Draw the clients that train; all are sent the same."""
-        config = {} if self.on_fit_config_fn is None else self.on_fit_config_fn(server_round)
-        instruction = FitIns(parameters, config)
+        instruction = FitIns(parameters, _config(self.on_fit_config_fn, server_round))
         count, at_least = self.num_fit_clients(client_manager.num_available())
         clients = client_manager.sample(num_clients=count, min_num_clients=at_least)
         return [(client, instruction) for client in clients]
@@ -141,68 +149,107 @@ class FedAvg(Strategy):
         """Draw the clients that evaluate; all are sent the same."""
         if self.fraction_evaluate == 0.0:
             return []
-        make_config = self.on_evaluate_config_fn
-        config = {} if make_config is None else make_config(server_round)
-        instruction = EvaluateIns(parameters, config)
+        instruction = EvaluateIns(parameters, _config(self.on_evaluate_config_fn, server_round))
         count, at_least = self.num_evaluation_clients(client_manager.num_available())
         clients = client_manager.sample(num_clients=count, min_num_clients=at_least)
         return [(client, instruction) for client in clients]
 
     def aggregate_fit(
-        self,
-        server_round: int,
-        results: list[tuple[ClientProxy, FitRes]],
-        failures: list[tuple[ClientProxy, FitRes] | BaseException],
+        self, server_round: int, results: FitResults, failures: FitFailures
     ) -> tuple[Parameters | None, dict[str, Scalar]]:
-        """Return the weighted mean of the clients' models."""
-        if not results or (failures and not self.accept_failures):
+        """Return the weighted mean of the clients' models.
+
+        Raises
+        ------
+        InconsistentMessageReplies
+            If the clients' arrays differ in number or shape; it is a `ValueError`, too.
+        """
+        if not self._suffice(results, failures, "fit"):
             return None, {}
-        record = self._reduce(server_round, results)
-        if record is None:
-            log(WARNING, "aggregate_fit: no client trained on any examples; the model is kept")
+        parameters = self._new_model(server_round, results)
+        if parameters is None:
             return None, {}
-        parameters = bridge.arrayrecord_to_parameters(record, keep_input=True)
-        return parameters, self._fit_metrics(server_round, results)
+        function = self.fit_metrics_aggregation_fn
+        return parameters, self._metrics("fit", function, server_round, results)
 
     def aggregate_evaluate(
-        self,
-        server_round: int,
-        results: list[tuple[ClientProxy, EvaluateRes]],
-        failures: list[tuple[ClientProxy, EvaluateRes] | BaseException],
+        self, server_round: int, results: EvaluateResults, failures: EvaluateFailures
     ) -> tuple[float | None, dict[str, Scalar]]:
         """Return the weighted mean of the clients' losses."""
-        if not results or (failures and not self.accept_failures):
+        if not self._suffice(results, failures, "evaluate"):
             return None, {}
-        examples = sum(result.num_examples for _, result in results)
-        if not examples:
-            log(WARNING, "aggregate_evaluate: no client evaluated on any examples")
+        loss = self._loss(results)
+        if loss is None:
             return None, {}
-        loss = sum(result.num_examples * result.loss for _, result in results) / examples
-        aggregate = self.evaluate_metrics_aggregation_fn
-        if aggregate is None:
-            _warn_of_no_function("evaluate", server_round)
-            return loss, {}
-        return loss, aggregate([(result.num_examples, result.metrics) for _, result in results])
+        function = self.evaluate_metrics_aggregation_fn
+        return loss, self._metrics("evaluate", function, server_round, results)
 
-    def _reduce(
-        self, server_round: int, results: list[tuple[ClientProxy, FitRes]]
-    ) -> ArrayRecord | None:
+    def _suffice(self, results: Sequence[Any], failures: Sequence[Any], phase: str) -> bool:
+        """Whether a round's results are aggregated at all."""
+        return bool(results) and (self.accept_failures or not failures)
+
+    def _new_model(self, server_round: int, results: FitResults) -> Parameters | None:
         """Make one model of the clients'; None keeps the current one."""
-        mean = ArrayMean("aggregate_fit", together=TOGETHER)
-        for update in updates_of(results):
-            mean.add(update)
-        return mean.finish()
+        reducer = self._array_reducer("aggregate_fit", TOGETHER)
+        for update in self._updates(server_round, results):
+            reducer.add(update)
+        reduced = reducer.finish()
+        if reduced is None:
+            log(WARNING, "aggregate_fit: no client trained on any examples; the model is kept")
+            return None
+        return self._server_step(server_round, reduced)
 
-    def _fit_metrics(
-        self, server_round: int, results: list[tuple[ClientProxy, FitRes]]
+    def _updates(self, server_round: int, results: FitResults) -> Iterable[Update]:
+        """Say whose models are reduced, and how much they count."""
+        return updates_of(results)
+
+    def _array_reducer(self, phase: str, together: int) -> Reducer[ArrayRecord]:
+        """Make what turns the clients' arrays into one model, which belongs to nobody else."""
+        return ArrayMean(phase, together=together)
+
+    def _server_step(self, server_round: int, reduced: ArrayRecord) -> Parameters:
+        """Return the new model, given what the clients' were reduced to: here, just that."""
+        return as_parameters(reduced)
+
+    def _loss(self, results: EvaluateResults) -> float | None:
+        """Make one loss of the clients'."""
+        losses = [(result.num_examples, result.loss) for _, result in results]
+        if not any(examples for examples, _ in losses):
+            log(WARNING, "aggregate_evaluate: no client evaluated on any examples")
+            return None
+        loss = weighted_loss_avg(losses)
+        if not math.isfinite(loss):
+            log(
+                WARNING,
+                "aggregate_evaluate: the loss is not finite, because of client %s",
+                ", ".join(
+                    client_name(client, place)
+                    for place, (client, result) in enumerate(results)
+                    if not math.isfinite(result.loss)
+                ),
+            )
+        return loss
+
+    def _metrics(
+        self,
+        phase: str,
+        function: MetricsAggregationFn | None,
+        server_round: int,
+        results: FitResults | EvaluateResults,
     ) -> dict[str, Scalar]:
-        aggregate = self.fit_metrics_aggregation_fn
-        if aggregate is None:
-            _warn_of_no_function("fit", server_round)
+        if function is None:
+            if server_round == 1:
+                log(WARNING, "No %s_metrics_aggregation_fn provided", phase)
             return {}
-        return aggregate([(result.num_examples, result.metrics) for _, result in results])
+        pairs: list[tuple[int, Metrics]] = [
+            (result.num_examples, result.metrics) for _, result in results
+        ]
+        return as_metrics(function(pairs), function)
+
+    def _opened(self, parameters: Parameters) -> NDArrays:
+        """Return a model as ``evaluate_fn`` is given it."""
+        return parameters_to_ndarrays(parameters)
 
 
-def _warn_of_no_function(phase: str, server_round: int) -> None:
-    if server_round == 1:
-        log(WARNING, "No %s_metrics_aggregation_fn provided", phase)
+def _config(function: ConfigFn | None, server_round: int) -> dict[str, Scalar]:
+    return {} if function is None else as_config(function(server_round), function)

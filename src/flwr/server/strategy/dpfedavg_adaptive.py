@@ -1,0 +1,5 @@
+"""`DPFedAvgAdaptive` at its old path; see `flwr.compat.strategy.dpfedavg_adaptive`."""
+
+from flwr.compat.strategy.dpfedavg_adaptive import DPFedAvgAdaptive
+
+__all__ = ["DPFedAvgAdaptive"]

@@ -1,0 +1,5 @@
+"""`FedAvgM` at its old path; see `flwr.compat.strategy.fedavgm`."""
+
+from flwr.compat.strategy.fedavgm import FedAvgM
+
+__all__ = ["FedAvgM"]
