@@ -259,6 +259,8 @@ class Hub:
             waits.append(away - self._loop.time())
         if self._expiry is not None:
             waits.append(self._expiry - unix_now())
+        if self._gone:
+            waits.append(0.0)
         if waits and not self.closing:
             self._timer = self._loop.call_later(
                 max(0.0, min(waits)), lambda: self.in_background(self._time_is_up())
@@ -269,7 +271,8 @@ class Hub:
         gone = self.presence.expire(self._loop.time())
         try:
             if gone:
-                log(INFO, "%d nodes are offline: away for %g s", len(gone), AWAY_SECONDS)
+                who = f"Node {gone[0]} is" if len(gone) == 1 else f"{len(gone)} nodes are"
+                log(INFO, "%s offline: away for %g s", who, AWAY_SECONDS)
                 self._gone += gone
             if self._gone:
                 await self.fail_offline([id_ for id_ in self._gone if id_ not in self.presence])
