@@ -14,7 +14,7 @@ from flwr.serverapp.strategy.selection import (
     SelectionRule,
     select_repeated_krum,
 )
-from flwr.serverapp.strategy.settings import check_count
+from flwr.serverapp.strategy.settings import check_count, check_function
 
 
 class Bulyan(SelectingStrategy):
@@ -48,7 +48,7 @@ class Bulyan(SelectingStrategy):
     Raises
     ------
     ValueError
-        If ``num_malicious_nodes`` is no whole number or negative.
+        If ``num_malicious_nodes`` is no whole number or negative, or the rule is no function.
 
     References
     ----------
@@ -81,6 +81,7 @@ class Bulyan(SelectingStrategy):
         selection_rule: SelectionRule | None = None,
     ) -> None:
         check_count("num_malicious_nodes", num_malicious_nodes, least=0)
+        check_function("selection_rule", selection_rule)
         super().__init__(
             fraction_train=fraction_train,
             fraction_evaluate=fraction_evaluate,

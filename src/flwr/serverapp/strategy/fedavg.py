@@ -18,7 +18,7 @@ from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean, Reducer, reduc
 from flwr.serverapp.strategy.replies import ReplyReader, Update
 from flwr.serverapp.strategy.sampling import sample_nodes
 from flwr.serverapp.strategy.serversteps import by_name
-from flwr.serverapp.strategy.settings import check_number
+from flwr.serverapp.strategy.settings import check_function, check_number
 from flwr.serverapp.strategy.strategy import Strategy, reads_once
 
 
@@ -80,6 +80,8 @@ class FedAvg(Strategy):
             ("min_available_nodes", min_available_nodes),
         ):
             check_number(name, value)
+        check_function("train_metrics_aggr_fn", train_metrics_aggr_fn)
+        check_function("evaluate_metrics_aggr_fn", evaluate_metrics_aggr_fn)
         self.fraction_train = fraction_train
         self.fraction_evaluate = fraction_evaluate
         self.min_train_nodes = min_train_nodes

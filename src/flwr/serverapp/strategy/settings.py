@@ -16,6 +16,18 @@ def check_number(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a number, {_given(value)}.")
 
 
+def check_function(name: str, value: object) -> None:
+    """Check that a setting is a function, or ``None`` for the default.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if value is not None and not callable(value):
+        raise ValueError(f"{name} must be a function, {_given(value)}.")
+
+
 def check_range(name: str, value: float, *, below: float = math.inf) -> None:
     """Check a setting: 0 or more, and below a limit.
 

@@ -177,6 +177,21 @@ def test_settings_that_are_text_are_refused_by_name(case: Case, name: str) -> No
 
 
 @all_strategies
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train_metrics_aggr_fn", "mean"),
+        ("evaluate_metrics_aggr_fn", {}),
+    ],
+)
+def test_what_would_fail_after_training_only_is_refused_at_once(
+    case: Case, name: str, value: object
+) -> None:
+    with pytest.raises(ValueError, match=name):
+        case.make(**{name: value})
+
+
+@all_strategies
 def test_own_settings_that_are_text_are_refused_by_name(case: Case) -> None:
     for name in case.settings:
         with pytest.raises(ValueError, match=f"{name}.*'0.5'"):

@@ -339,3 +339,9 @@ def test_three_of_ten_malicious_nodes_change_little() -> None:
         grid = FakeGrid(range(1, 16), answer)
         result = strategy.start(grid, arrays_of(np.zeros(4)), 8, train_config=ConfigRecord())
         assert values_of(result.arrays)[0] == pytest.approx([1.0] * 4, abs=0.03)
+
+
+def test_a_selection_rule_that_is_no_function_is_refused() -> None:
+    rule: Any = "krum"
+    with pytest.raises(ValueError, match="selection_rule must be a function, not 'krum'"):
+        Bulyan(selection_rule=rule)
