@@ -23,7 +23,7 @@ from flwr.supernode.apps import AppShelf
 from flwr.supernode.lanes import Lanes, Patience
 from flwr.supernode.runs import RunThread
 from flwr.supernode.signals import stopped_by_signals
-from flwr.supernode.workers import LocalExecutor, Outcome, threads_for
+from flwr.supernode.workers import LocalExecutor, Outcome, threads_for, workers_of
 from flwr.transport import clientio
 from flwr.transport.address import Address
 from flwr.transport.client import Link
@@ -173,13 +173,11 @@ class Host:
     # -- runs
 
     def _start_run(self, run_id: int) -> RunThread:
+        workers = workers_of(
+            lambda: self._link.call(clientio.RUN, RunQuestion(run_id)), self._app_of, self._threads
+        )
         executor = LocalExecutor(
-            lambda: self._link.call(clientio.RUN, RunQuestion(run_id)),
-            self._app_of,
-            self._link.download,
-            self._link.upload,
-            self._threads,
-            state_is_ours=False,
+            workers, self._link.download, self._link.upload, state_is_ours=False
         )
 
         def handle(run: RunThread, instruction: Instruction) -> None:

@@ -31,9 +31,11 @@ from flwr.supernode.workers import (
     Executor,
     LocalExecutor,
     Outcome,
+    Worker,
     failed,
     seed_of,
     threads_for,
+    workers_of,
 )
 from flwr.transport import fleet
 from flwr.transport.address import Address
@@ -78,6 +80,8 @@ class NodeSettings:
         Where other processes take what ClientApps have to do, instead of workers of this one.
     hosts_tls : ServerTls, optional
         For that; ``None`` is plain HTTP.
+    worker : callable, optional
+        Starts what handles a run's messages, instead of a process that loads the run's app.
     """
 
     apps: Path
@@ -88,6 +92,7 @@ class NodeSettings:
     idle_seconds: float = _IDLE_SECONDS
     hosts: Address | None = None
     hosts_tls: ServerTls | None = None
+    worker: Callable[[], Worker] | None = None
 
 
 class Node:
@@ -281,13 +286,10 @@ class Node:
     def _executor(self, run_id: int) -> Executor:
         if self._desk is not None:
             return self._desk.executor()
-        return LocalExecutor(
-            lambda: self.describe_run(run_id),
-            self.app_of,
-            self.cache.fetch,
-            self._keep,
-            self._threads,
+        start: Callable[[], Worker] = self._settings.worker or workers_of(
+            lambda: self.describe_run(run_id), self.app_of, self._threads
         )
+        return LocalExecutor(start, self.cache.fetch, self._keep)
 
     def _retire(self, run: RunThread) -> bool:
         """Forget a run that has been idle; ``False`` if it has got work meanwhile."""

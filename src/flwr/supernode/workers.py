@@ -1,6 +1,7 @@
 """A run's ClientApp in a warm worker process, which handles one message after the other."""
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -97,19 +98,37 @@ class Executor(Protocol):
         """Give everything back."""
 
 
+class Worker(Protocol):
+    """What has loaded an app and handles one message at a time, as :class:`AppWorker` does."""
+
+    closed: bool
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended from outside."""
+
+    def put_state(self, node_id: int, state: StoredState | None) -> None:
+        """Let the node's next message begin with this state."""
+
+    def receive(self, body: Body, fetch: bodies.Fetch) -> RecordDict:
+        """Return the content of a message."""
+
+    def handle(self, message: Message, node_config: Mapping[str, Any], seed: int) -> "Handled":
+        """Hand a message to the app and wait for its reply."""
+
+    def close(self) -> None:
+        """End, whatever it does."""
+
+
 class LocalExecutor:
-    """Handles a run's messages in a worker process of our own, started when it is needed.
+    """Handles a run's messages in a worker of our own, started when it is needed.
 
     Parameters
     ----------
-    sheet : callable
-        Returns the run's description.
-    app : callable
-        Returns the run's app.
+    start : callable
+        Starts the worker, see `workers_of`.
     fetch, keep : callable
         Get and keep the large parts of contents.
-    threads : int
-        That numerical libraries in the worker may use.
     state_is_ours : bool
         Whether nobody else handles messages of the same run and node: the state that the last
         message left is the one for the next.
@@ -117,22 +136,17 @@ class LocalExecutor:
 
     def __init__(
         self,
-        sheet: Callable[[], RunSheet],
-        app: Callable[[RunSheet], AppConfig],
+        start: Callable[[], Worker],
         fetch: bodies.Fetch,
         keep: bodies.Keep,
-        threads: int,
         *,
         state_is_ours: bool = True,
     ) -> None:
         self._state_is_ours = state_is_ours
-        self._ask_sheet = sheet
-        self._ask_app = app
+        self._start = start
         self._fetch = fetch
         self._keep = keep
-        self._threads = threads
-        self._sheet: RunSheet | None = None
-        self._worker: AppWorker | None = None
+        self._worker: Worker | None = None
 
     def execute(
         self, job: Job, state: Callable[[], StoredState | None], stopped: Callable[[], bool]
@@ -192,11 +206,9 @@ class LocalExecutor:
         if worker is not None:
             worker.close()
 
-    def _ready_worker(self, node_id: int, state: Callable[[], StoredState | None]) -> "AppWorker":
+    def _ready_worker(self, node_id: int, state: Callable[[], StoredState | None]) -> Worker:
         if self._worker is None or self._worker.closed:
-            if self._sheet is None:
-                self._sheet = self._ask_sheet()
-            worker = AppWorker(self._sheet, self._ask_app(self._sheet), self._threads)
+            worker = self._start()
             worker.put_state(node_id, state())
             self._worker = worker
         elif not self._state_is_ours:
@@ -327,6 +339,24 @@ class AppWorker:
                 self.closed = True
                 with contextlib.suppress(OSError):
                     self._pool.close()
+
+
+def workers_of(
+    sheet: Callable[[], RunSheet], app: Callable[[RunSheet], AppConfig], threads: int
+) -> Callable[[], AppWorker]:
+    """Return what starts workers for a run.
+
+    Parameters
+    ----------
+    sheet : callable
+        Returns the run's description; asked once.
+    app : callable
+        Returns the run's app.
+    threads : int
+        That numerical libraries in a worker may use.
+    """
+    described = functools.cache(sheet)
+    return lambda: AppWorker(described(), app(described()), threads)
 
 
 def failed(metadata: Metadata, code: int, reason: str) -> Outcome:
