@@ -7,7 +7,6 @@ import pytest
 from fake_grid import FakeGrid
 
 from flwr.app import Context, RecordDict
-from flwr.errors import AppLoadError
 from flwr.serverapp import Grid, ServerApp
 
 GRID = FakeGrid({1, 2})
@@ -194,17 +193,6 @@ def test_a_main_wins_over_server_fn() -> None:
     assert calls == ["main"]
 
 
-@pytest.mark.parametrize(
-    ("app", "what"),
-    [
-        (ServerApp, "without a main function"),
-        (lambda: ServerApp(server_fn=lambda _: None), "from server_fn"),
-        (lambda: ServerApp(config=1, strategy=2), "from config, strategy"),
-    ],
-)
-def test_the_legacy_loop_is_not_there_yet_and_says_so(
-    app: Callable[[], ServerApp], what: str
-) -> None:
-    with pytest.raises(AppLoadError, match=rf"made {what}, which needs the legacy API") as caught:
-        app()(GRID, context())
-    assert "@app.main()" in str(caught.value)
+def test_without_a_main_the_legacy_loop_runs_what_server_fn_returns() -> None:
+    with pytest.raises(TypeError, match="server_fn must return ServerAppComponents, not NoneType"):
+        ServerApp(server_fn=lambda _: None)(GRID, context())
