@@ -51,6 +51,7 @@ async def _serve_until_signal(settings: Settings, store: HubStore) -> signal.Sig
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, came.put_nowait, number)
     superlink = await Superlink.start(settings, store)
+    superlink.greet()
     try:
         return await came.get()
     finally:
@@ -95,6 +96,25 @@ class Superlink:
         await superlink._listen()
         return superlink
 
+    def greet(self) -> None:
+        """Say that it is ready, and for what."""
+        where = ", ".join(
+            f"{_served(port)} at {address.host}:{address.port}"
+            for port, address in zip(self._settings.ports, self.addresses, strict=True)
+        )
+        kept = self._settings.database or "memory: all is gone when it ends"
+        log(INFO, "SuperLink is ready: %s; state in %s", where, kept)
+
+    def for_apps(self) -> tuple[str, ClientTls | None]:
+        """Return where app processes on this machine reach the hub, and whom they believe."""
+        tls = self._settings.tls
+        for port, address in zip(self._settings.ports, self.addresses, strict=True):
+            if Service.APP in port.services:
+                here = Address(_LOOPBACK.get(address.host, address.host), address.port)
+                # a certificate is hardly for a loopback address
+                return str(here), None if tls is None else ClientTls(tls.ca, tls.name())
+        raise AssertionError("every SuperLink serves its app processes")
+
     async def close(self) -> None:
         """Answer all who wait, and end. App processes are left to the next hub if there is one."""
         self.hub.begin_closing()
@@ -104,14 +124,9 @@ class Superlink:
         await self.hub.close()
 
     async def _listen(self) -> None:
-        settings = self._settings
         self._servers = await serve(self._listens())
         self.addresses = self._servers.addresses
-        self._greet()
-        tls = None
-        if settings.tls is not None:  # its certificate is hardly for a loopback address
-            tls = ClientTls(settings.tls.ca, settings.tls.name())
-        self._scheduler.start(str(self._app_address()), tls)
+        self._scheduler.start(*self.for_apps())
         self.hub.in_background(self._sweep())
 
     def _listens(self) -> list[Listen]:
@@ -134,21 +149,6 @@ class Superlink:
             )
             for port in settings.ports
         ]
-
-    def _greet(self) -> None:
-        where = ", ".join(
-            f"{_served(port)} at {address.host}:{address.port}"
-            for port, address in zip(self._settings.ports, self.addresses, strict=True)
-        )
-        kept = self._settings.database or "memory: all is gone when it ends"
-        log(INFO, "SuperLink is ready: %s; state in %s", where, kept)
-
-    def _app_address(self) -> Address:
-        """Return where app processes on this machine reach the hub."""
-        for port, address in zip(self._settings.ports, self.addresses, strict=True):
-            if Service.APP in port.services:
-                return Address(_LOOPBACK.get(address.host, address.host), address.port)
-        raise AssertionError("every SuperLink serves its app processes")
 
     async def _sweep(self) -> None:
         while True:
