@@ -1,17 +1,24 @@
 """A hub whose disk is full or cannot be written; nodes that are slow, and processes of before."""
 
+import asyncio
+import socket
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
-from hub_here import App, HubHere, body, reply
+from hub_here import App, HubHere, body, question, reply
 from sqlalchemy import Connection
 
 from flwr.errors import RefusedError, StoreError, UnreachableError
 from flwr.store.compiled import driver_of
 from flwr.superlink import hub as hub_module
 from flwr.superlink import presence
-from flwr.transport import appio, fleet
+from flwr.transport import appio, control, fleet
+from flwr.transport.call import Call
+from flwr.transport.client import Link
 from flwr.transport.parts import Nothing
 
 
@@ -136,3 +143,59 @@ def test_a_token_is_of_no_use_when_its_run_has_ended(hub: HubHere) -> None:
         app.push(node.id, "m1")
     assert refused.value.code == "run-ended"
     assert app.report(1, "last words")
+
+
+def vanish(hub: HubHere, link: Link, call: Call[Any, Any], request: object, token: str) -> None:
+    """Make a call, and break the connection before the database has committed it."""
+    gate, reached = threading.Event(), threading.Event()
+    writer = hub.store.runs.writer
+
+    def occupied(_: Connection) -> None:
+        reached.set()
+        gate.wait(20)
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(writer.call, occupied)
+        assert reached.wait(20)
+        content = msgspec.msgpack.encode(request)
+        head = (
+            f"POST {call.path} HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {token}\r\n"
+            f"content-type: application/msgpack\r\ncontent-length: {len(content)}\r\n\r\n"
+        )
+        with socket.create_connection((link.address.host, link.address.port)) as connection:
+            connection.sendall(head.encode() + content)
+            while not writer._queue:
+                hub.do(asyncio.sleep(0))
+        hub.do(asyncio.sleep(0.2))  # the hub hears that the caller is gone
+        gate.set()
+
+
+def test_a_reply_whose_node_has_vanished_reaches_the_app_at_once(hub: HubHere) -> None:
+    app, node = hub.app(), hub.node()
+    app.push(node.id, "m1")
+    node.exchange()
+    with ThreadPoolExecutor() as threads:
+        collecting = threads.submit(app.collect, wait=30.0)
+        exchange = fleet.Exchange(node.epoch, [reply("m1")], wait=0.0)
+        vanish(hub, node.link, fleet.EXCHANGE, exchange, "secret")
+        assert [answer.message_id for answer in collecting.result(15)] == ["m1"]
+
+
+def test_a_message_whose_app_has_vanished_reaches_its_node_at_once(hub: HubHere) -> None:
+    app, node = hub.app(), hub.node()
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(node.exchange, wait=30.0)
+        push = appio.Push([appio.Message("m1", node.id, "train", ttl=60.0)], [body("do")])
+        vanish(hub, app.link, appio.PUSH, push, app.launch.token)
+        assert [work.message_id for work in waiting.result(15).work] == ["m1"]
+
+
+def test_a_run_is_over_though_the_command_that_stopped_it_has_vanished(hub: HubHere) -> None:
+    app = hub.app()
+    with ThreadPoolExecutor() as threads:
+        collecting = threads.submit(app.collect, wait=30.0)
+        vanish(hub, hub.commands, control.STOP_RUN, question(1), "")
+        with pytest.raises(RefusedError) as refused:
+            collecting.result(15)
+    assert refused.value.code == "run-ended"
+    assert hub.run().state == "finished:stopped"

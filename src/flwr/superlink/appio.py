@@ -7,7 +7,7 @@ from typing import Any
 
 from flwr.clock import unix_now
 from flwr.errors import RefusedError, RunStateError
-from flwr.store.hubrecords import Enqueued, NewMessage
+from flwr.store.hubrecords import AnswerRow, Enqueued, NewMessage
 from flwr.store.lifecycle import RunEvent
 from flwr.superlink.contents import answer_of, checkpoint_of, kept, kept_checkpoint
 from flwr.superlink.hub import Hub
@@ -79,7 +79,7 @@ class AppIo:
     async def push(self, request: appio.Push, caller: Caller) -> appio.Pushed:
         """Send messages to nodes, and wait for replies if that is wanted."""
         with self._asking(caller) as course:
-            pushed = await self._enqueue(request, caller)
+            pushed = await self._hub.to_its_end(self._enqueue(request, caller))
             replies: list[appio.Answer] = []
             if request.collect is not None:
                 replies = await self._replies(course, request.collect, caller.run_id)
@@ -213,8 +213,14 @@ class AppIo:
         deadline = _deadline(request.wait)
         enough = min(request.atleast, request.limit)
         while True:
-            target = course.replies + enough
-            rows, more = await self._store.collect(run_id, request.after, request.limit)
+            came = course.replies
+            target = came + enough
+            rows: list[AnswerRow] = []
+            more = False
+            if course.has_news(request.after):
+                rows, more = await self._store.collect(run_id, request.after, request.limit)
+                if not more:
+                    course.read_up_to(rows[-1].seq if rows else request.after, came)
             if more or len(rows) >= enough or self._hub.closing or _is_past(deadline):
                 return [answer_of(row) for row in rows]
             if course.over:

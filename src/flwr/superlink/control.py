@@ -9,7 +9,7 @@ from flwr.config import AppConfig, SimulationOptions, fuse_run_config
 from flwr.errors import RefusedError
 from flwr.runtime import fab
 from flwr.store.lifecycle import RunEvent
-from flwr.store.records import NewRun
+from flwr.store.records import NewRun, Run
 from flwr.superlink.hub import Hub
 from flwr.superlink.refusals import refusing
 from flwr.superlink.runs import OVERRIDES, SIMULATION, Runs
@@ -77,11 +77,15 @@ class Control:
             app = await asyncio.to_thread(fab.read, request.fab)
             new = self._new_run(request, app)
             kind = "serverapp" if self._simulation is None else "simulation"
-            run = await self._store.create_run(new, kind, request.fab, unix_now())
-            if run.state.is_live and self._hub.run_began(run.run_id):
-                self._scheduler.begin(run.run_id)
+            run = await self._hub.to_its_end(self._begin(new, kind, request.fab))
             (shown,) = await self._runs.shown([run])
         return shown
+
+    async def _begin(self, new: NewRun, kind: str, content: bytes) -> Run:
+        run = await self._store.create_run(new, kind, content, unix_now())
+        if run.state.is_live and self._hub.run_began(run.run_id):
+            self._scheduler.begin(run.run_id)
+        return run
 
     async def list_runs(self, request: control.RunsQuestion, _caller: Caller) -> control.Runs:
         """List runs, the newest first."""

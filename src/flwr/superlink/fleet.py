@@ -55,10 +55,13 @@ class Fleet:
         if not caller.token_hash:
             raise RefusedError(Refusal.NOT_ALLOWED, "A node has to bring its secret.")
         with refusing():
-            row = await self._hub.store.hello(
-                caller.token_hash, request.instance, request.name, request.node_config, unix_now()
-            )
-        self._entrance.remember(caller.token_hash, row.node_id)
+            return await self._hub.to_its_end(self._welcome(request, caller.token_hash))
+
+    async def _welcome(self, request: fleet.Hello, secret_hash: str) -> fleet.Welcome:
+        row = await self._hub.store.hello(
+            secret_hash, request.instance, request.name, request.node_config, unix_now()
+        )
+        self._entrance.remember(secret_hash, row.node_id)
         self._hub.greet(row)
         self._hub.begin(row.node_id)
         self._hub.end(row.node_id)
@@ -72,7 +75,10 @@ class Fleet:
     async def _exchange(self, request: fleet.Exchange, node_id: int) -> fleet.Exchanged:
         hub = self._hub
         until = asyncio.get_running_loop().time() + min(request.wait, fleet.RENEW_SECONDS)
-        accepted, dropped = await self._answer(node_id, request.done)
+        accepted: list[str] = []
+        dropped: list[str] = []
+        if request.done:
+            accepted, dropped = await hub.to_its_end(self._answer(node_id, request.done))
         if len(accepted) + len(dropped) < len(request.done):
             until = 0.0  # the objects of a reply are not here: the node should know at once
         session = hub.session(node_id, request.epoch)
@@ -99,7 +105,8 @@ class Fleet:
     async def leave(self, request: fleet.Leave, caller: Caller) -> Nothing:
         """Say goodbye."""
         self._hub.session(caller.node_id, request.epoch)
-        await self._hub.leave(caller.node_id)
+        with refusing():
+            await self._hub.to_its_end(self._hub.leave(caller.node_id))
         return Nothing()
 
     async def run(self, request: RunQuestion, _caller: Caller) -> RunSheet:
@@ -114,8 +121,6 @@ class Fleet:
 
     async def _answer(self, node_id: int, done: list[fleet.Reply]) -> tuple[list[str], list[str]]:
         """Return which replies are on disk, and which nobody wants."""
-        if not done:
-            return [], []
         replies = [kept_reply(reply) for reply in done]
         answered = await self._hub.store.answer(node_id, replies, unix_now())
         self._hub.replies_came(answered.runs)

@@ -6,7 +6,7 @@ All of it belongs to one event loop. Waiting is on a future with a deadline; not
 import asyncio
 from collections.abc import Coroutine, Iterable
 from logging import ERROR, INFO
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from flwr.app.error import ErrorCode
 from flwr.clock import unix_now
@@ -16,6 +16,8 @@ from flwr.store.hub import HubStore
 from flwr.store.hubrecords import LeasedRow, NodeRow
 from flwr.superlink.presence import AWAY_SECONDS, Presence
 from flwr.superlink.waiting import Course, Session, Waiters, superseded
+
+T = TypeVar("T")
 
 RETRY_SECONDS = 2.0  # after the database could not be written
 
@@ -98,6 +100,22 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_report)
         return task
+
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something whole, even if the caller goes away meanwhile.
+
+        What is committed must reach those who wait for it; a caller whose connection breaks is
+        cancelled, and may be so between the two.
+        """
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller gets it, if it is still there
 
     # --- nodes ---------------------------------------------------------------------------------
 

@@ -81,11 +81,15 @@ class Runs:
         RunStateError
             If it has ended.
         """
-        run = await self._store.end_run(
-            run_id, event, details, exit_code, unix_now(), attempt=attempt, context=context
-        )
-        self._hub.run_ended(run_id, stopped=event is RunEvent.STOP)
-        return run
+
+        async def end() -> Run:
+            run = await self._store.end_run(
+                run_id, event, details, exit_code, unix_now(), attempt=attempt, context=context
+            )
+            self._hub.run_ended(run_id, stopped=event is RunEvent.STOP)
+            return run
+
+        return await self._hub.to_its_end(end())
 
 
 def sheet_of(run: Run) -> RunSheet:

@@ -55,6 +55,15 @@ class Course:
     heard: float = 0.0  # when its app process last asked something, of the loop's clock
     over: bool = False
     changed: Waiters = field(default_factory=Waiters)
+    _read: tuple[int, int] | None = None  # the last reply that was read, and how many had come
+
+    def has_news(self, after: int) -> bool:
+        """Whether the store may have a reply behind a number, so that it is worth a look."""
+        return self._read is None or self._read[1] != self.replies or after < self._read[0]
+
+    def read_up_to(self, seq: int, came: int) -> None:
+        """Note the last reply in the store, looked for when so many had come."""
+        self._read = seq, came
 
 
 @dataclass
