@@ -46,6 +46,7 @@ ROUND = Figure("a round", "s_per_round.median", "s")
 FIRST = Figure("start to the end of round 1", "first_round_done_s", "s")
 PEAK = Figure("memory of all processes", "peak_pss_mib", "MiB")
 ROBUST = ("FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum", "Bulyan")
+LEGACY = ("FedAvg", "FedAvgM", "FedAdam", "FedMedian", "Krum", "QFedAvg")
 STEPPING = ("FedAvg", "FedAvgM", "FedAdagrad", "FedAdam", "FedYogi", "QFedAvg")
 CASES = {
     "100 nodes": Case(
@@ -102,6 +103,23 @@ CASES = {
                 ("(the same in NumPy)", "_numpy_gb_s"),
             )
         ),
+    ),
+    "legacy strategies": Case(
+        "bench_legacy.py",
+        tuple(
+            figure
+            for rule in LEGACY
+            for figure in (
+                Figure(
+                    f"legacy {rule} of 20 x 10 MB",
+                    f"{rule.lower()}_gb_s",
+                    "GB/s",
+                    more_is_better=True,
+                ),
+                Figure("(as many times as long as its twin)", f"{rule.lower()}_times", "x"),
+            )
+        ),
+        LEGACY,
     ),
     "trees": Case(
         "bench_trees.py",
