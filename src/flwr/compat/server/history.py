@@ -1,5 +1,7 @@
 """`History`: the losses and metrics of a legacy run, by round."""
 
+from pprint import pformat
+
 from flwr.compat.typing import Scalar
 
 Series = dict[str, list[tuple[int, Scalar]]]
@@ -59,7 +61,7 @@ class History:
             for title, pairs in losses.items()
             if pairs
         ]
-        blocks += [(title, f"{series}\n") for title, series in metrics.items() if series]
+        blocks += [(title, f"{pformat(series)}\n") for title, series in metrics.items() if series]
         text = "".join(f"History ({title}):\n{text}" for title, text in blocks)
         return text[:-1] if self.metrics_centralized else text
 

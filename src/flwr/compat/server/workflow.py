@@ -1,6 +1,5 @@
 """`DefaultWorkflow`: the legacy loop with its two halves replaceable."""
 
-import io
 import time
 from collections.abc import Callable
 from logging import INFO
@@ -90,9 +89,8 @@ class DefaultWorkflow:
             log(INFO, "[SUMMARY]")
             seconds = time.monotonic() - started
             log(INFO, "Run finished %s round(s) in %.2fs", config.num_rounds, seconds)
-            for line in io.StringIO(str(legacy.history)):
-                text = line.strip("\n")
-                log(INFO, "%s", text if text.startswith("History") else f"\t{text}")
+            for place, line in enumerate(str(legacy.history).splitlines()):
+                log(INFO, "\t%s" if place else "%s", line)
             log(INFO, "")
 
 
