@@ -6,9 +6,10 @@ Submodules load on first use: ``import flwr`` alone loads nothing heavy.
 import importlib
 from types import ModuleType
 
+from flwr import _elsewhere as _elsewhere
 from flwr._version import __version__ as __version__
 
-__all__ = ["app", "clientapp", "serverapp", "simulation"]
+__all__ = ["app", "client", "clientapp", "common", "server", "serverapp", "simulation"]
 
 
 def __getattr__(name: str) -> ModuleType:

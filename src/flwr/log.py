@@ -25,6 +25,8 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
     ----------
     timestamps : bool, default False
         Put the local time behind the level.
+    json : bool, default False
+        Write one JSON object a record instead: ``lvl``, ``time`` and ``msg``.
     colored : bool, optional
         Colour the level word; by default only where the stream is a terminal and ``NO_COLOR``
         is not set.
@@ -35,11 +37,13 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
     def __init__(
         self,
         timestamps: bool = False,
+        json: bool = False,
         colored: bool | None = None,
         stream: TextIO | None = None,
     ) -> None:
         super().__init__(stream or sys.stderr)
         self.timestamps = timestamps
+        self.json = json
         self.colored = colored
         self._follows_stderr = stream is None
 
@@ -55,6 +59,11 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
         message = record.getMessage()
         if record.exc_info:
             message += "\n" + logging.Formatter().formatException(record.exc_info)
+        if self.json:
+            import json
+
+            time = logging.Formatter().formatTime(record)
+            return json.dumps({"lvl": level, "time": time, "msg": message})
         word = f"\x1b[{_COLOURS.get(level, 0)}m{level}\x1b[0m" if self._in_colour() else level
         if self.timestamps:
             return f"{word} {logging.Formatter().formatTime(record)}:      {message}"

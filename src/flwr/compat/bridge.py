@@ -78,7 +78,7 @@ def arrayrecord_to_parameters(record: ArrayRecord, keep_input: bool) -> Paramete
     if list(record) == [EMPTY_TENSOR_KEY]:
         parameters = Parameters([], stype)
     else:
-        parameters = lazy_parameters(_numbered(record), stype)
+        parameters = lazy_parameters(numbered(record), stype)
     if not keep_input:
         record.clear()
     return parameters
@@ -90,7 +90,7 @@ def _stype(record: ArrayRecord) -> str:
     return next(iter(record.values())).stype
 
 
-def _numbered(record: ArrayRecord) -> ArrayRecord:
+def numbered(record: ArrayRecord) -> ArrayRecord:
     """Return a snapshot of a record, its arrays named by their places as parameters' are."""
     names = [str(place) for place in range(len(record))]
     if names == list(record):

@@ -5,9 +5,10 @@ from typing import cast
 
 import numpy as np
 
-from flwr.app import ArrayRecord, memory
+from flwr.app import Array, ArrayRecord, memory
 from flwr.app.layout import NUMPY_STYPE
 from flwr.compat.typing import NDArray, NDArrays, Parameters, held_record, lazy_parameters
+from flwr.log import warn_deprecated_feature
 
 
 def ndarrays_to_parameters(ndarrays: NDArrays) -> Parameters:
@@ -77,3 +78,12 @@ def bytes_to_ndarray(tensor: bytes) -> NDArray:
         If the bytes are none, or hold Python objects.
     """
     return cast("NDArray", np.load(BytesIO(tensor), allow_pickle=False))
+
+
+def array_from_numpy(ndarray: NDArray) -> Array:
+    """Return an `Array` of an ndarray. Deprecated: use ``Array(ndarray)``."""
+    warn_deprecated_feature(
+        "`array_from_numpy` is deprecated. Instead, use the `Array(ndarray)` class directly or "
+        "`Array.from_numpy_ndarray(ndarray)`."
+    )
+    return Array(ndarray)

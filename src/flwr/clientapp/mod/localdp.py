@@ -101,7 +101,7 @@ class LocalDpMod:
         """
         if not is_training(msg):
             return call_next(msg, ctxt)
-        stddev = _STDDEV[self.mechanism](self.sensitivity, self.epsilon, self.delta)
+        stddev = self._stddev()
         try:
             sent = sent_arrays("LocalDpMod", msg.content)
             reply = call_next(msg, ctxt)
@@ -113,3 +113,7 @@ class LocalDpMod:
         log(INFO, "LocalDpMod: parameters are clipped by value: %.4f.", self.clipping_norm)
         log(INFO, "LocalDpMod: local DP noise with %.4f stddev added to parameters", stddev)
         return reply
+
+    def _stddev(self) -> float:
+        """Return the standard deviation of the noise."""
+        return _STDDEV[self.mechanism](self.sensitivity, self.epsilon, self.delta)

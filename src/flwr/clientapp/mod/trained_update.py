@@ -122,6 +122,18 @@ def clip_reply(
         If the reply does not hold one ArrayRecord with the names, shapes and kinds of the sent one.
     """
     name, arrays = only_record(mod, ArrayRecord, reply.content)
+    clipped, norm = clip_arrays(mod, sent, arrays, bound, noise)
+    reply.content = RecordDict({**reply.content, name: clipped})
+    return norm
+
+
+def clip_arrays(
+    mod: str, sent: ArrayRecord, arrays: ArrayRecord, bound: float, noise: GaussianNoise | None
+) -> tuple[ArrayRecord, float]:
+    """Return ``sent + min(1, bound / norm) * update + noise``, and the norm before clipping.
+
+    Parameters and errors are those of `clip_reply`. What need not change is not copied.
+    """
     new = _decoded(mod, arrays)
     old = _matched(mod, sent, arrays, new)
     floating = [i for i, array in enumerate(new) if is_floating(array.dtype)]
@@ -129,14 +141,12 @@ def clip_reply(
     scale = clipping_scale(norm, bound)
     if scale == 0.0:
         log(WARNING, "%s: the update holds values that are not finite; none is sent", mod)
-    if scale != 1.0 or noise is not None or len(floating) < len(new):
-        layout = Layout.of(list(arrays), new)
-        buffer = memory.allocate(layout.nbytes)
-        layout.fill_each(buffer, _clipped(new, old, scale, noise))
-        clipped = memory.adopt(layout, buffer)
-        records = {key: clipped if key == name else item for key, item in reply.content.items()}
-        reply.content = RecordDict(records)
-    return norm
+    if scale == 1.0 and noise is None and len(floating) == len(new):
+        return arrays, norm
+    layout = Layout.of(list(arrays), new)
+    buffer = memory.allocate(layout.nbytes)
+    layout.fill_each(buffer, _clipped(new, old, scale, noise))
+    return memory.adopt(layout, buffer), norm
 
 
 def _clipped(

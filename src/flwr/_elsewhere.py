@@ -1,0 +1,63 @@
+"""Modules of other implementations that are not here: importing one says what to use instead.
+
+They were never part of the documented API, or moved. The finder at the end of `sys.meta_path` is
+asked only about modules that nothing else finds.
+"""
+
+import sys
+
+_MESSAGES = "Messages and records travel by themselves: make them with flwr.app."
+_PROCESSES = "Start it with the command of the same name, or use flwr.testing in tests."
+_NONE = "There is no replacement: it belonged to the inside of another implementation."
+
+_INSTEAD = {
+    "flwr.agentapp": "Agent apps are not part of it.",
+    "flwr.client.clientapp": "Start it with the command flwr-clientapp.",
+    "flwr.client.driver": "Use flwr.serverapp.Grid.",
+    "flwr.client.grpc_adapter_client": _PROCESSES,
+    "flwr.client.grpc_client": _PROCESSES,
+    "flwr.client.grpc_rere_client": _PROCESSES,
+    "flwr.client.rest_client": _PROCESSES,
+    "flwr.client.supernode": "Start it with the command flower-supernode.",
+    "flwr.common.address": _NONE,
+    "flwr.common.args": _NONE,
+    "flwr.common.auth_plugin": _NONE,
+    "flwr.common.event_log_plugin": _NONE,
+    "flwr.common.exit": "Raise an exception, or call sys.exit.",
+    "flwr.common.exit_handlers": "Use the lifespan of a ServerApp or ClientApp, or atexit.",
+    "flwr.common.grpc": "GRPC_MAX_MESSAGE_LENGTH is in flwr.common; nothing here uses gRPC.",
+    "flwr.common.inflatable": _MESSAGES,
+    "flwr.common.object_ref": "Use importlib.import_module and getattr.",
+    "flwr.common.pyproject": "Use flwr.common.config.validate_config.",
+    "flwr.common.record.typeddict": "Use collections.abc.MutableMapping.",
+    "flwr.common.recordset_compat": "It is flwr.common.recorddict_compat.",
+    "flwr.common.retry_invoker": "Links try again by themselves.",
+    "flwr.common.serde": _MESSAGES,
+    "flwr.common.serde_utils": _MESSAGES,
+    "flwr.compat.common": "Use the modules of flwr.common, as flwr.common.recorddict_compat.",
+    "flwr.proto": _MESSAGES,
+    "flwr.server.driver": "It is flwr.server.grid; use flwr.serverapp.Grid.",
+    "flwr.server.fleet_event_log_interceptor": _NONE,
+    "flwr.server.run_serverapp": "Start it with the command flwr-serverapp.",
+    "flwr.server.serverapp": "Start it with the command flwr-serverapp.",
+    "flwr.server.superlink": "Start it with the command flower-superlink.",
+    "flwr.simulation.ray_transport": "Simulations need no Ray: use flwr.simulation.run_simulation.",
+    "flwr.supercore": _NONE,
+    "flwr.superexec": "Start it with the command flower-superexec.",
+}
+
+
+class _Elsewhere:
+    """Finds nothing, and says what to use instead of a module that is not here."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        wanted = name
+        while wanted:
+            if wanted in _INSTEAD:
+                raise ModuleNotFoundError(f"No module named '{name}'. {_INSTEAD[wanted]}")
+            wanted = wanted.rpartition(".")[0]
+
+
+if not any(finder is _Elsewhere for finder in sys.meta_path):
+    sys.meta_path.append(_Elsewhere)

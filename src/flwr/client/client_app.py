@@ -1,0 +1,5 @@
+"""The legacy path of `ClientApp`."""
+
+from flwr.clientapp import ClientApp
+
+__all__ = ["ClientApp"]

@@ -1,0 +1,5 @@
+"""The legacy path of `make_ffn`."""
+
+from flwr.clientapp.mod import make_ffn
+
+__all__ = ["make_ffn"]

@@ -1,0 +1,30 @@
+"""The legacy path of configurations."""
+
+from flwr.compat.app_config import (
+    get_fab_config,
+    get_flwr_dir,
+    get_fused_config_from_dir,
+    get_metadata_from_config,
+    get_project_config,
+    get_project_dir,
+    user_config_to_configrecord,
+    validate_config,
+    validate_fields_in_config,
+)
+from flwr.config import flatten_dict, fuse_dicts, parse_config_args, unflatten_dict
+
+__all__ = [
+    "flatten_dict",
+    "fuse_dicts",
+    "get_fab_config",
+    "get_flwr_dir",
+    "get_fused_config_from_dir",
+    "get_metadata_from_config",
+    "get_project_config",
+    "get_project_dir",
+    "parse_config_args",
+    "unflatten_dict",
+    "user_config_to_configrecord",
+    "validate_config",
+    "validate_fields_in_config",
+]

@@ -1,0 +1,5 @@
+"""The legacy path of `Context`."""
+
+from flwr.app import Context
+
+__all__ = ["Context"]

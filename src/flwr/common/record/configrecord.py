@@ -1,0 +1,6 @@
+"""The legacy path of `ConfigRecord`."""
+
+from flwr.app import ConfigRecord
+from flwr.app.renamed import ConfigsRecord
+
+__all__ = ["ConfigRecord", "ConfigsRecord"]

@@ -1,0 +1,45 @@
+"""The legacy path of conversions between legacy objects and records."""
+
+from flwr.compat.bridge import (
+    arrayrecord_to_parameters,
+    evaluateins_to_recorddict,
+    evaluateres_to_recorddict,
+    fitins_to_recorddict,
+    fitres_to_recorddict,
+    getparametersins_to_recorddict,
+    getparametersres_to_recorddict,
+    getpropertiesins_to_recorddict,
+    getpropertiesres_to_recorddict,
+    parameters_to_arrayrecord,
+    recorddict_to_evaluateins,
+    recorddict_to_evaluateres,
+    recorddict_to_fitins,
+    recorddict_to_fitres,
+    recorddict_to_getparametersins,
+    recorddict_to_getparametersres,
+    recorddict_to_getpropertiesins,
+    recorddict_to_getpropertiesres,
+)
+from flwr.compat.typing import EMPTY_TENSOR_KEY
+
+__all__ = [
+    "EMPTY_TENSOR_KEY",
+    "arrayrecord_to_parameters",
+    "evaluateins_to_recorddict",
+    "evaluateres_to_recorddict",
+    "fitins_to_recorddict",
+    "fitres_to_recorddict",
+    "getparametersins_to_recorddict",
+    "getparametersres_to_recorddict",
+    "getpropertiesins_to_recorddict",
+    "getpropertiesres_to_recorddict",
+    "parameters_to_arrayrecord",
+    "recorddict_to_evaluateins",
+    "recorddict_to_evaluateres",
+    "recorddict_to_fitins",
+    "recorddict_to_fitres",
+    "recorddict_to_getparametersins",
+    "recorddict_to_getparametersres",
+    "recorddict_to_getpropertiesins",
+    "recorddict_to_getpropertiesres",
+]

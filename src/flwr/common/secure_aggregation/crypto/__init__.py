@@ -1,0 +1,1 @@
+"""The cryptography of secure aggregation, which is not there yet."""

@@ -1,0 +1,5 @@
+"""The legacy path of `tensorboard`."""
+
+from flwr.compat.tensorboard import tensorboard
+
+__all__ = ["tensorboard"]
