@@ -160,6 +160,14 @@ class AppHub:
             threading.Event().wait(0.02)
         raise TimeoutError(f"{text!r} is not in {self.text!r}")
 
+    def has_ends(self, count: int) -> None:
+        """Wait until so many ends of processes were told."""
+        for _ in range(1500):
+            if len(self.ended) >= count:
+                return
+            threading.Event().wait(0.02)
+        raise TimeoutError(f"{len(self.ended)} of {count} ends were told")
+
     def end_run(self) -> None:
         """End the run from outside."""
 

@@ -68,6 +68,21 @@ def test_a_process_that_is_wanted_no_more_is_ended(hub: AppHub, tmp_path: Path) 
     assert [ended.status for ended in hub.ended] in ([143], [-15], [-9])
 
 
+def test_a_hub_that_comes_back_is_told_again_what_has_ended(hub: AppHub, tmp_path: Path) -> None:
+    hub.fab = fab_of(tmp_path / "app", MAIN + "    os.kill(os.getpid(), 9)\n")
+    hub.want(a_launch())
+    launcher = launcher_of(hub)
+    thread = threading.Thread(target=launcher.run)
+    thread.start()
+    hub.has_ends(1)
+    hub.stop()  # perhaps before it could keep that
+    hub.start()
+    hub.has_ends(2)
+    launcher.stop()
+    thread.join(30)
+    assert {(ended.run_id, ended.attempt, ended.status) for ended in hub.ended} == {(RUN_ID, 1, -9)}
+
+
 def test_a_launcher_that_ends_takes_its_processes_along(hub: AppHub, tmp_path: Path) -> None:
     hub.fab = fab_of(tmp_path / "app", WAITS)
     hub.want(a_launch())

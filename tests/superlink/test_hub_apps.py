@@ -1,5 +1,6 @@
 """App processes at the hub: attempts, messages, checkpoints, output, the end of a run."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -8,6 +9,8 @@ from blake3 import blake3
 from hub_here import App, HubHere, body, question, reply, text_of
 
 from flwr.errors import RefusedError
+from flwr.superlink.attempts import Process
+from flwr.superlink.scheduler import Scheduler
 from flwr.superlink.settings import Service
 from flwr.transport import appio
 from flwr.transport.parts import Body, Nothing, Part
@@ -59,6 +62,42 @@ def test_another_launcher_gets_what_the_first_cannot_take(hub: HubHere) -> None:
     hub.submit(2)
     one, other = hub.launcher(), hub.launcher()
     assert {one.launched().launch.run_id, other.launched().launch.run_id} == {1, 2}
+
+
+def test_the_end_of_a_process_is_not_lost_that_a_hub_hears_before_it_is_ready(
+    start_hub: Callable[..., HubHere], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = start_hub(database=True)
+    hub.submit()
+    launcher = hub.launcher()
+    launcher.launched()
+    hub.stop()
+    looks, may_look = Scheduler._state_of_process, asyncio.Event()
+
+    async def look(scheduler: Scheduler, run_id: int) -> Process:
+        await may_look.wait()
+        return await looks(scheduler, run_id)
+
+    async def let_it_look() -> None:
+        may_look.set()
+
+    monkeypatch.setattr(Scheduler, "_state_of_process", look)
+    hub.start()
+    assert launcher.ask(appio.Ended(1, 1, -9), wait=0.0).start == []
+    hub.do(let_it_look())
+    assert [launch.attempt for launch in launcher.ask().start] == [2]
+
+
+def test_an_end_that_is_told_again_counts_once(hub: HubHere) -> None:
+    hub.submit()
+    launcher = hub.launcher()
+    launcher.launched()
+    first = appio.Ended(1, 1, -9)
+    app = launcher.launched(first)
+    assert launcher.ask(first, wait=0.0).start == []
+    app.finish()
+    assert app.inputs.attempt == 2
+    assert hub.run().state == "finished:completed"
 
 
 def test_a_run_that_gets_no_further_fails_with_the_cause(hub: HubHere) -> None:

@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from flwr.errors import LinkError
+from flwr.errors import LinkError, UnreachableError
 from flwr.log import log
 from flwr.runtime.appprocess import LaunchFacts
 from flwr.transport import appio
 from flwr.transport.fleet import RENEW_SECONDS
+from flwr.transport.retry import delays
 
 MODULES = {
     "serverapp": "flwr.runtime.serverapp_process",
@@ -61,7 +64,8 @@ class Launcher:
     def __post_init__(self) -> None:
         self._instance = uuid.uuid4().hex
         self._running: dict[tuple[int, int], _Child] = {}
-        self._ended: list[appio.Ended] = []
+        self._ended: list[appio.Ended] = []  # to be told
+        self._told: deque[appio.Ended] = deque(maxlen=MOST_PROCESSES)
         self._started = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -96,24 +100,50 @@ class Launcher:
         return self.once and self._started > 0 and not self._running
 
     def _ask(self, wait: float) -> appio.Launches:
-        """Tell the hub what there is, and wait for what it wants."""
+        """Tell the hub what there is, and wait for what it wants.
+
+        After a break it is told what there is then, and what an earlier one may not have kept.
+        """
+        pauses, since = delays(), 0.0
+        while True:
+            request = self._request(wait)
+            try:
+                wanted = self._link.call(appio.LAUNCH, request, wait=wait, patience=0.0)
+            except UnreachableError as error:
+                now = time.monotonic()
+                if not since:
+                    since = now
+                    self._warn(error)
+                told_all = self._is_done() and not self._ended
+                if told_all or self._stopping.is_set() or now - since > self.facts.patience:
+                    raise
+                with self._lock:
+                    self._ended = [*self._told, *self._ended]
+                    self._told.clear()
+                self._stopping.wait(next(pauses))
+                continue
+            with self._lock:
+                self._told.extend(each for each in self._ended if each in request.ended)
+                self._ended = [each for each in self._ended if each not in request.ended]
+            return wanted
+
+    def _warn(self, error: UnreachableError) -> None:
+        if not self._is_done():
+            log(logging.WARNING, "%s Trying again …", error.message)
+
+    def _request(self, wait: float) -> appio.Launching:
         with self._lock:
-            ended = list(self._ended)
             free = (1 if self.once else self.most) - len(self._running)
             if self.once and self._started:
                 free = 0
-            request = appio.Launching(
+            return appio.Launching(
                 instance=self._instance,
-                ended=ended,
+                ended=list(self._ended),
                 holding=[appio.Launched(*key) for key in self._running],
                 capacity=max(0, free) if wait else 0,
                 kinds=tuple(self.kinds),
                 wait=wait,
             )
-        wanted = self._link.call(appio.LAUNCH, request, wait=wait)
-        with self._lock:
-            self._ended = [each for each in self._ended if each not in ended]
-        return wanted
 
     def _follow(self, wanted: appio.Launches) -> None:
         for launch in wanted.start:

@@ -10,6 +10,7 @@ from flwr.transport import appio
 from flwr.transport.fleet import RENEW_SECONDS
 
 Attempt = tuple[int, int]  # run and number
+_NONE = 0  # no attempt: the newest has ended, and the next is not begun
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Outside:
     async def end_of_attempt(self, run_id: int) -> tuple[int | None, str]:
         """Wait until a run's process has ended, or its launcher has been silent for too long."""
         loop = asyncio.get_running_loop()
-        end = self._ends.setdefault(run_id, loop.create_future())
+        end = self._end_of(run_id)
         since = loop.time()
         try:
             while not end.done():
@@ -56,6 +57,7 @@ class Outside:
                 waits = run_id in self._wanted
                 since = max(since, loop.time() if waits else self._heard(run_id))
                 if not end.done() and loop.time() - since >= SILENCE_SECONDS:
+                    self._current[run_id] = _NONE
                     return None, ""
             return end.result()
         finally:
@@ -67,7 +69,7 @@ class Outside:
         launcher = self._launchers.setdefault(request.instance, _Launcher())
         launcher.open += 1
         try:
-            self._take_news(request, launcher)
+            await self._take_news(request, launcher)
             deadline = loop.time() + min(request.wait, RENEW_SECONDS)
             await self._changed.wait_for(
                 lambda: (
@@ -88,7 +90,7 @@ class Outside:
             launcher.open -= 1
             launcher.heard = loop.time()
 
-    def _take_news(self, request: appio.Launching, launcher: _Launcher) -> None:
+    async def _take_news(self, request: appio.Launching, launcher: _Launcher) -> None:
         ended = {(each.run_id, each.attempt): each for each in request.ended}
         holding = {(each.run_id, each.attempt) for each in request.holding}
         lost = launcher.handed - holding - ended.keys() if launcher.open == 1 else set()
@@ -96,11 +98,24 @@ class Outside:
         launcher.holding = holding
         for attempt in (*ended, *lost):
             run_id, number = attempt
-            end = self._ends.get(run_id)
-            if end is None or end.done() or self._current.get(run_id, number) != number:
+            if run_id not in self._hub.courses or number != await self._newest(run_id):
                 continue
+            self._current[run_id] = _NONE
             news = ended.get(attempt)
-            end.set_result((None, "") if news is None else (news.status, news.tail))
+            # who waits for it may not do so yet, after a start of the hub
+            end = self._end_of(run_id)
+            if not end.done():  # the run may have ended meanwhile
+                end.set_result((None, "") if news is None else (news.status, news.tail))
+
+    async def _newest(self, run_id: int) -> int:
+        """Return the newest attempt of a run."""
+        if run_id not in self._current:
+            hosted = await self._hub.store.hosted([run_id])
+            self._current.setdefault(run_id, hosted[run_id].attempt)
+        return self._current[run_id]
+
+    def _end_of(self, run_id: int) -> "asyncio.Future[tuple[int | None, str]]":
+        return self._ends.setdefault(run_id, asyncio.get_running_loop().create_future())
 
     async def _begin(self, run_id: int) -> appio.Launch | None:
         kind = self._wanted.pop(run_id, None)
