@@ -166,6 +166,9 @@ class Deployment:
         Of the hub.
     hub_options, node_options : sequence of str
         Further arguments.
+    patches : dict
+        By ``hub``, ``nodes`` or ``user``: a folder with a ``sitecustomize`` module, which the
+        processes that are started from now on import first.
     """
 
     folder: Path
@@ -173,6 +176,7 @@ class Deployment:
     database: Path | None = None
     hub_options: Sequence[str] = ()
     node_options: Sequence[str] = ()
+    patches: dict[str, Path] = field(default_factory=dict)
     hub: Running | None = None
     nodes: list[Running] = field(default_factory=list)
     started: list[Running] = field(default_factory=list)
@@ -200,6 +204,9 @@ class Deployment:
     def environment(self, whose: str) -> dict[str, str]:
         """Return the environment of a process."""
         kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        if whose in self.patches:
+            paths = [str(self.patches[whose]), *filter(None, [kept.get("PYTHONPATH")])]
+            kept["PYTHONPATH"] = os.pathsep.join(paths)
         return {
             **kept,
             "FLWR_HOME": str(self.home(whose)),
@@ -282,9 +289,9 @@ class Deployment:
         assert isinstance(run, dict)
         return run
 
-    def follow(self, run_id: str) -> Outcome:
+    def follow(self, run_id: str, seconds: float = 100.0) -> Outcome:
         """Print the log of a run until its end."""
-        return self.flwr("log", run_id, "hub")
+        return self.flwr("log", run_id, "hub", seconds=seconds)
 
     def processes(self) -> list[psutil.Process]:
         """Return all processes that work for this deployment: they have one of its homes."""
