@@ -11,7 +11,7 @@ from flwr.compat.client import Client
 from flwr.compat.clients.client_manager import ClientManager
 from flwr.compat.server.config import ServerConfig
 from flwr.compat.server.history import History
-from flwr.compat.server.run import start_grid
+from flwr.compat.server.run import run_on
 from flwr.compat.server.server import Server
 from flwr.compat.strategy.strategy import Strategy
 from flwr.log import log, warn_deprecated_feature
@@ -72,6 +72,9 @@ def start_simulation(
     idle = sorted({*given} - _OURS)
     if idle:
         log(WARNING, "These ray_init_args have no effect here: %s", ", ".join(idle))
+    config = ServerConfig() if config is None else config
+    log(INFO, "Starting Flower simulation, config: %s", config)
+    log(INFO, "")
     resources = resources_of(client_resources)
     log(INFO, "Flower VCE: Resources for each Virtual Client: %s", _shown(resources))
     found: list[History] = []
@@ -79,16 +82,7 @@ def start_simulation(
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        found.append(
-            start_grid(
-                grid=grid,
-                server=server,
-                config=config,
-                strategy=strategy,
-                client_manager=client_manager,
-                as_what="Flower simulation",
-            )
-        )
+        found.append(run_on(grid, server, config, strategy, client_manager))
 
     simulate(
         app,

@@ -153,14 +153,18 @@ class LinkGrid(Grid):
         """Return when ``count`` nodes are connected; say now and then what is waited for."""
         nodes = self._nodes(appio.NodeQuestion())
         while len(nodes) < count:
-            log(
-                logging.INFO,
-                "Waiting for nodes: %d of %d are connected (to give up: flwr stop %d)",
-                len(nodes),
-                count,
-                self._run.run_id,
-            )
+            self.say_waiting(len(nodes), count)
             nodes = self._nodes(appio.NodeQuestion(count, _TELL_SECONDS))
+
+    def say_waiting(self, connected: int, count: int) -> None:
+        """Say that more nodes are waited for than are connected."""
+        log(
+            logging.INFO,
+            "Waiting for nodes: %d of %d are connected (to give up: flwr stop %d)",
+            connected,
+            count,
+            self._run.run_id,
+        )
 
     def emit(self, event: Event) -> None:
         """Count what an event tells of messages, and pass it on."""

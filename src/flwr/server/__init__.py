@@ -7,6 +7,7 @@ from flwr.compat.server.config import ServerConfig as ServerConfig
 from flwr.compat.server.history import History as History
 from flwr.compat.server.legacy_context import LegacyContext as LegacyContext
 from flwr.compat.server.server import Server as Server
+from flwr.compat.start import start_server as start_server
 from flwr.server import strategy as strategy
 from flwr.server import workflow as workflow
 from flwr.server.grid import Driver as Driver
@@ -15,5 +16,6 @@ from flwr.serverapp import ServerApp as ServerApp
 
 __all__ = [
     "ClientManager", "Driver", "Grid", "History", "LegacyContext", "Server", "ServerApp",
-    "ServerAppComponents", "ServerConfig", "SimpleClientManager", "strategy", "workflow",
+    "ServerAppComponents", "ServerConfig", "SimpleClientManager", "start_server", "strategy",
+    "workflow",
 ]  # fmt: skip

@@ -2,5 +2,6 @@
 
 from flwr.compat.server.config import ServerConfig
 from flwr.compat.server.server import init_defaults, run_fl
+from flwr.compat.start import start_server
 
-__all__ = ["ServerConfig", "init_defaults", "run_fl"]
+__all__ = ["ServerConfig", "init_defaults", "run_fl", "start_server"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from flwr.app import DEFAULT_TTL, Message, MessageType, RecordDict
+from flwr.app import DEFAULT_TTL, ConfigRecord, Message, MessageType, RecordDict
 from flwr.app.messagetype import MessageTypeLegacy
 from flwr.compat import bridge
 from flwr.compat.clients.client_manager import SimpleClientManager, log_too_few
@@ -28,7 +28,26 @@ from flwr.compat.typing import (
 from flwr.serverapp.grid import Grid
 
 _A_DAY = 86_400  # seconds
+_FAREWELL = 5.0  # seconds; who does not hear it in time goes on looking for the server
 _LOOK_AGAIN = 1.0  # seconds; for grids that cannot wait for nodes
+RECONNECT = "reconnect"  # the type of the message that lets a client go
+
+
+def reconnect_content(ins: ReconnectIns) -> RecordDict:
+    """Return the content of the message that lets a client go."""
+    seconds = {} if ins.seconds is None else {"seconds": ins.seconds}
+    return RecordDict({"reconnectins.config": ConfigRecord(seconds)})
+
+
+def reconnect_seconds(content: RecordDict) -> int | None:
+    """Return after how many seconds a client should come back; None: not at all."""
+    seconds = content.config_records["reconnectins.config"].get("seconds")
+    return None if seconds is None else int(seconds)  # type: ignore[arg-type]  # written above
+
+
+def lets_clients_go(grid: Grid) -> bool:
+    """Whether the nodes of a grid end with its run: they are clients that were started for it."""
+    return bool(getattr(grid, "lets_clients_go", False))
 
 
 class GridClientProxy(ClientProxy):
@@ -87,7 +106,10 @@ class GridClientProxy(ClientProxy):
     def reconnect(
         self, ins: ReconnectIns, timeout: float | None, group_id: int | None
     ) -> DisconnectRes:
-        """Do nothing: nodes stay connected between runs."""
+        """Let the client disconnect, and wait until it has; a SuperNode stays connected."""
+        if lets_clients_go(self.grid):
+            within = _FAREWELL if timeout is None else min(timeout, _FAREWELL)
+            self._ask(reconnect_content(ins), RECONNECT, within, group_id)
         return DisconnectRes("")
 
     @cached_property

@@ -53,7 +53,6 @@ def start_grid(
     config: ServerConfig | None = None,
     strategy: Strategy | None = None,
     client_manager: ClientManager | None = None,
-    as_what: str = "Flower ServerApp",
 ) -> History:
     """Run the legacy loop on the nodes of a grid.
 
@@ -69,19 +68,29 @@ def start_grid(
         By default `FedAvg`.
     client_manager : ClientManager, optional
         Nodes are registered with it as they come and go. By default one that asks the grid.
-    as_what : str, default "Flower ServerApp"
-        What the first line of the log calls it.
 
     Returns
     -------
     History
         What was measured.
     """
+    config = ServerConfig() if config is None else config
+    log(INFO, "Starting Flower ServerApp, config: %s", config)
+    log(INFO, "")
+    return run_on(grid, server, config, strategy, client_manager)
+
+
+def run_on(
+    grid: Grid,
+    server: Server | None,
+    config: ServerConfig | None,
+    strategy: Strategy | None,
+    client_manager: ClientManager | None,
+) -> History:
+    """Run the legacy loop on the nodes of a grid; parameters and result as for `start_grid`."""
     if server is None and client_manager is None:
         client_manager = GridClientManager(grid)
     server, config = init_defaults(server, config, strategy, client_manager)
-    log(INFO, "Starting %s, config: %s", as_what, config)
-    log(INFO, "")
     server.teller = GridTeller(grid)
     manager = server.client_manager()
     own = isinstance(manager, GridClientManager)

@@ -18,10 +18,25 @@ from flwr.compat.server.exchange import (
     reconnect_clients,
 )
 from flwr.compat.server.history import History
+from flwr.compat.server.returned import (
+    checked_evaluate,
+    checked_evaluation,
+    checked_fit,
+    checked_initial,
+    checked_instructions,
+)
 from flwr.compat.server.telling import Teller
 from flwr.compat.strategy.fedavg import FedAvg
 from flwr.compat.strategy.strategy import Strategy
-from flwr.compat.typing import Code, GetParametersIns, Parameters, ReconnectIns, Scalar
+from flwr.compat.typing import (
+    Code,
+    EvaluateIns,
+    FitIns,
+    GetParametersIns,
+    Parameters,
+    ReconnectIns,
+    Scalar,
+)
 from flwr.log import log
 
 FitRound = tuple[Parameters | None, dict[str, Scalar], FitResultsAndFailures]
@@ -91,23 +106,23 @@ class Server:
         """
         history = History()
         teller = self.teller
-        done = teller.resume(self, history)
-        if done is None:
-            log(INFO, "[INIT]")
-            self.initialize(timeout)
-            self.evaluate_initial(history)
-            teller.save(self, history, 0)
+        with teller.rounds(self, history) as done:
+            if done is None:
+                log(INFO, "[INIT]")
+                self.initialize(timeout)
+                self.evaluate_initial(history)
+                teller.save(self, history, 0)
 
-        started = time.monotonic()
-        for server_round in range((done or 0) + 1, num_rounds + 1):
-            log(INFO, "")
-            log(INFO, "[ROUND %s]", server_round)
-            teller.round_started(server_round, num_rounds)
-            self.train(server_round, timeout, history)
-            self.evaluate_on_server(server_round, history, started)
-            self.evaluate_on_clients(server_round, timeout, history)
-            teller.round_finished(server_round, num_rounds)
-            teller.save(self, history, server_round)
+            started = time.monotonic()
+            for server_round in range((done or 0) + 1, num_rounds + 1):
+                log(INFO, "")
+                log(INFO, "[ROUND %s]", server_round)
+                teller.round_started(server_round, num_rounds)
+                self.train(server_round, timeout, history)
+                self.evaluate_on_server(server_round, history, started)
+                self.evaluate_on_clients(server_round, timeout, history)
+                teller.round_finished(server_round, num_rounds)
+                teller.save(self, history, server_round)
         return history, time.monotonic() - started
 
     def initialize(self, timeout: float | None = None) -> Parameters:
@@ -118,7 +133,7 @@ class Server:
     def evaluate_initial(self, history: History) -> None:
         """Evaluate the initial model on the server."""
         log(INFO, "Starting evaluation of initial global parameters")
-        result = self.strategy.evaluate(0, parameters=self.parameters)
+        result = self._evaluate(0)
         if result is None:
             log(INFO, "Evaluation returned no results (`None`)")
             return
@@ -140,7 +155,7 @@ class Server:
 
     def evaluate_on_server(self, server_round: int, history: History, started: float) -> None:
         """Evaluate the current model on the server, as far as the strategy does so."""
-        result = self.strategy.evaluate(server_round, parameters=self.parameters)
+        result = self._evaluate(server_round)
         if result is None:
             return
         loss, metrics = result
@@ -178,11 +193,13 @@ class Server:
             The new model (None keeps the current one), metrics, and results with failures. None
             if no client was chosen.
         """
-        instructions = self.strategy.configure_fit(
+        strategy = self.strategy
+        configured = strategy.configure_fit(
             server_round=server_round,
             parameters=self.parameters,
             client_manager=self._client_manager,
         )
+        instructions = checked_instructions(strategy, "configure_fit", configured, FitIns)
         if not instructions:
             log(INFO, "configure_fit: no clients selected, cancel")
             return None
@@ -194,7 +211,8 @@ class Server:
             group_id=server_round,
         )
         _say_received("aggregate_fit", len(results), len(failures))
-        parameters, metrics = self.strategy.aggregate_fit(server_round, results, failures)
+        aggregated = strategy.aggregate_fit(server_round, results, failures)
+        parameters, metrics = checked_fit(strategy, aggregated)
         self.teller.aggregated(server_round, "train", results, failures, metrics)
         return parameters, metrics, (results, failures)
 
@@ -207,11 +225,13 @@ class Server:
             The loss (None if there is none), metrics, and results with failures. None if no
             client was chosen.
         """
-        instructions = self.strategy.configure_evaluate(
+        strategy = self.strategy
+        configured = strategy.configure_evaluate(
             server_round=server_round,
             parameters=self.parameters,
             client_manager=self._client_manager,
         )
+        instructions = checked_instructions(strategy, "configure_evaluate", configured, EvaluateIns)
         if not instructions:
             log(INFO, "configure_evaluate: no clients selected, skipping evaluation")
             return None
@@ -223,15 +243,15 @@ class Server:
             group_id=server_round,
         )
         _say_received("aggregate_evaluate", len(results), len(failures))
-        loss, metrics = self.strategy.aggregate_evaluate(server_round, results, failures)
+        aggregated = strategy.aggregate_evaluate(server_round, results, failures)
+        loss, metrics = checked_evaluate(strategy, aggregated)
         shown = metrics if loss is None else {"loss": loss, **metrics}
         self.teller.aggregated(server_round, "evaluate", results, failures, shown)
         return loss, metrics, (results, failures)
 
     def disconnect_all_clients(self, timeout: float | None) -> None:
         """Tell all clients to disconnect; who does not answer is forgotten."""
-        teller = self.teller
-        if teller.keeps_clients(self._client_manager):
+        if self.teller.keeps_clients(self._client_manager):
             return
         instruction = ReconnectIns(seconds=None)
         reconnect_clients(
@@ -242,7 +262,8 @@ class Server:
 
     def _get_initial_parameters(self, server_round: int, timeout: float | None) -> Parameters:
         """Return the initial model: the strategy's, or that of one client."""
-        parameters = self.strategy.initialize_parameters(client_manager=self._client_manager)
+        given = self.strategy.initialize_parameters(client_manager=self._client_manager)
+        parameters = checked_initial(self.strategy, given)
         if parameters is not None:
             log(INFO, "Using initial global parameters provided by strategy")
             return parameters
@@ -261,6 +282,10 @@ class Server:
             )
         return result.parameters
 
+    def _evaluate(self, server_round: int) -> tuple[float, dict[str, Scalar]] | None:
+        measured = self.strategy.evaluate(server_round, parameters=self.parameters)
+        return checked_evaluation(self.strategy, measured)
+
     def _say_sampled(self, what: str, count: int) -> None:
         available = self._client_manager.num_available()
         log(INFO, "%s: strategy sampled %s clients (out of %s)", what, count, available)
@@ -272,7 +297,16 @@ def init_defaults(
     strategy: Strategy | None,
     client_manager: ClientManager | None,
 ) -> tuple[Server, ServerConfig]:
-    """Return the parts of a run with the defaults in place of those that are None."""
+    """Return the parts of a run with the defaults in place of those that are None.
+
+    Raises
+    ------
+    TypeError
+        If a part is a class and not an object of it.
+    """
+    for part in (server, config, strategy, client_manager):
+        if isinstance(part, type):
+            raise TypeError(f"{part.__name__} is a class: give an object, {part.__name__}(...).")
     if server is None:
         if client_manager is None:
             client_manager = SimpleClientManager()

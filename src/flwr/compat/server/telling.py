@@ -1,7 +1,10 @@
 """What a legacy run tells its grid: events of its rounds, and checkpoints to go on from."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from logging import INFO, WARNING
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 from flwr.app.events import (
@@ -16,10 +19,12 @@ from flwr.app.events import (
 from flwr.compat import bridge
 from flwr.compat.clients.client_manager import ClientManager
 from flwr.compat.clients.client_proxy import ClientProxy
+from flwr.compat.clients.grid_clients import lets_clients_go
 from flwr.compat.server.history import History
 from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.typing import EvaluateRes, FitRes, Parameters, Scalar
-from flwr.serverapp.grid import Grid
+from flwr.log import log
+from flwr.serverapp.grid import Grid, SavesCheckpoints
 
 Results = list[tuple[ClientProxy, FitRes]] | list[tuple[ClientProxy, EvaluateRes]]
 _SERIES = (
@@ -47,11 +52,13 @@ class Teller:
         phase: Phase,
         results: Results,
         failures: list[Any],
-        metrics: dict[str, Scalar],
+        metrics: Mapping[str, Scalar],
     ) -> None:
         """Tell what the results of a phase became."""
 
-    def server_evaluated(self, server_round: int, loss: float, metrics: dict[str, Scalar]) -> None:
+    def server_evaluated(
+        self, server_round: int, loss: float, metrics: Mapping[str, Scalar]
+    ) -> None:
         """Tell what the server measured."""
 
     def round_finished(self, server_round: int, of: int) -> None:
@@ -61,9 +68,10 @@ class Teller:
         """Whether clients stay connected when the run is over."""
         return False
 
-    def resume(self, server: HasModel, history: History) -> int | None:
-        """Take up the newest checkpoint; return after which round it is, None without one."""
-        return None
+    @contextmanager
+    def rounds(self, server: HasModel, history: History) -> Iterator[int | None]:
+        """Surround the rounds; give the round to go on after, None if they begin."""
+        yield None
 
     def save(self, server: HasModel, history: History, server_round: int) -> None:
         """Save a checkpoint after a round."""
@@ -79,9 +87,9 @@ class GridTeller(Teller):
     """
 
     def __init__(self, grid: Grid) -> None:
+        self._grid = grid
         self._emit: Callable[[Event], None] | None = getattr(grid, "emit", None)
-        self._open_scope = getattr(grid, "open_scope", None)
-        self._checkpoint = getattr(grid, "checkpoint", None)
+        self._saves = grid if isinstance(grid, SavesCheckpoints) else None
         self._began = time.monotonic()
 
     def round_started(self, server_round: int, of: int) -> None:
@@ -96,7 +104,7 @@ class GridTeller(Teller):
         phase: Phase,
         results: Results,
         failures: list[Any],
-        metrics: dict[str, Scalar],
+        metrics: Mapping[str, Scalar],
     ) -> None:
         """Tell what the results of a phase became, and what each node said."""
         if self._emit is None:
@@ -110,7 +118,9 @@ class GridTeller(Teller):
         event = Aggregated(server_round, phase, count, len(failures), _numbers(metrics), nodes)
         self._emit(event)
 
-    def server_evaluated(self, server_round: int, loss: float, metrics: dict[str, Scalar]) -> None:
+    def server_evaluated(
+        self, server_round: int, loss: float, metrics: Mapping[str, Scalar]
+    ) -> None:
         """Tell what the server measured."""
         if self._emit is not None:
             self._emit(ServerEvaluated(server_round, _numbers({"loss": loss, **metrics})))
@@ -121,37 +131,52 @@ class GridTeller(Teller):
             self._emit(RoundFinished(server_round, of, time.monotonic() - self._began))
 
     def keeps_clients(self, client_manager: ClientManager) -> bool:
-        """Say yes: nodes stay connected when a run is over."""
-        return True
+        """Whether clients stay connected when the run is over: nodes do."""
+        return not lets_clients_go(self._grid)
 
-    def resume(self, server: HasModel, history: History) -> int | None:
-        """Take up the newest checkpoint; return after which round it is, None without one."""
-        state = None if self._open_scope is None else self._open_scope()
-        if state is None:
-            return None
-        for name in _SERIES:
-            setattr(history, name, _as_pairs(state["history"][name]))
-        parameters = bridge.arrayrecord_to_parameters(state["parameters"], keep_input=True)
-        parameters.tensor_type = state["tensor_type"]
-        server.parameters = parameters
-        if state["strategy"] is not None:
-            server.strategy.load_state_dict(state["strategy"])  # type: ignore[attr-defined]
-        return int(state["round"])
+    @contextmanager
+    def rounds(self, server: HasModel, history: History) -> Iterator[int | None]:
+        """Surround the rounds; give the round to go on after, None if they begin."""
+        saves = self._saves
+        if saves is None:
+            yield None
+            return
+        state = saves.open_scope()
+        try:
+            yield None if state is None else _taken_up(state, server, history)
+        finally:
+            saves.close_scope()
 
     def save(self, server: HasModel, history: History, server_round: int) -> None:
         """Save a checkpoint after a round: model, history and what the strategy keeps."""
-        if self._checkpoint is None:
+        if self._saves is None:
             return
         state_dict = getattr(server.strategy, "state_dict", None)
-        self._checkpoint(
-            {
-                "round": server_round,
-                "parameters": bridge.record_of(server.parameters),
-                "tensor_type": server.parameters.tensor_type,
-                "history": {name: getattr(history, name) for name in _SERIES},
-                "strategy": None if state_dict is None else state_dict(),
-            }
-        )
+        state = {
+            "round": server_round,
+            "parameters": bridge.record_of(server.parameters),
+            "tensor_type": server.parameters.tensor_type,
+            "history": {name: getattr(history, name) for name in _SERIES},
+            "strategy": None if state_dict is None else state_dict(),
+        }
+        try:
+            self._saves.checkpoint(state)
+        except TypeError as error:  # the app's own values may be of any type
+            log(WARNING, "No checkpoint of round %d, nor of later ones: %s", server_round, error)
+            self._saves = None
+
+
+def _taken_up(state: Mapping[str, Any], server: HasModel, history: History) -> int:
+    """Go on from a checkpoint; return its round."""
+    for name in _SERIES:
+        setattr(history, name, state["history"][name])
+    parameters = bridge.arrayrecord_to_parameters(state["parameters"], keep_input=True)
+    parameters.tensor_type = state["tensor_type"]
+    server.parameters = parameters
+    if state["strategy"] is not None:
+        server.strategy.load_state_dict(state["strategy"])  # type: ignore[attr-defined]  # it has the other half
+    log(INFO, "Going on after round %s", state["round"])
+    return int(state["round"])
 
 
 def _of_result(result: FitRes | EvaluateRes) -> dict[str, Scalar]:
@@ -160,17 +185,10 @@ def _of_result(result: FitRes | EvaluateRes) -> dict[str, Scalar]:
     return {"loss": result.loss, **result.metrics}
 
 
-def _numbers(metrics: dict[str, Scalar]) -> dict[str, Any]:
-    """Return what can be drawn and compared."""
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be drawn and compared, as Python's own numbers."""
     return {
-        name: value
-        for name, value in (metrics or {}).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        name: int(value) if isinstance(value, Integral) else float(value)
+        for name, value in metrics.items()
+        if type(value) is not bool and isinstance(value, Real)
     }
-
-
-def _as_pairs(series: Any) -> Any:
-    """Return a series with its pairs as tuples, whatever they were saved as."""
-    if isinstance(series, dict):
-        return {name: _as_pairs(pairs) for name, pairs in series.items()}
-    return [tuple(pair) for pair in series]
