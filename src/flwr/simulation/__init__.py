@@ -1,5 +1,12 @@
 """Simulation: virtual nodes on worker processes of this machine."""
 
-from flwr.simulation.simulation import run_simulation
+from flwr.simulation.legacy_app import start_simulation
+from flwr.simulation.run_simulation import run_simulation
+from flwr.simulation.simulationio_connection import SimulationIoConnection, run_simulation_process
 
-__all__ = ["run_simulation"]
+__all__ = [
+    "SimulationIoConnection",
+    "run_simulation",
+    "run_simulation_process",
+    "start_simulation",
+]

@@ -1,0 +1,5 @@
+"""Another path of names of this package."""
+
+from flwr.simulation.simulationio_connection import run_simulation_process
+
+__all__ = ["run_simulation_process"]

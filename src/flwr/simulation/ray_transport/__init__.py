@@ -1,0 +1,1 @@
+"""What apps import to set up the workers of other versions."""
