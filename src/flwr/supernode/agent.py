@@ -148,14 +148,15 @@ class Agent:
         wait : float
             How long the hub may park it.
         leaving : bool
-            Whether the node ends: it brings what it has finished, and takes nothing.
+            Whether the node ends: it brings all it has finished, though some may be on its way
+            (its goodbye must not be there before), and takes nothing.
         """
         if self._epoch is None:
             return None
         if not leaving and (now < self._not_before or self._says_all()):
             return None
         on_the_way = frozenset().union(*(replies for _, replies in self._under_way.values()))
-        done = [reply for key, reply in self._finished.items() if key not in on_the_way]
+        done = [r for key, r in self._finished.items() if leaving or key not in on_the_way]
         room = max(0, self._capacity - len(self._held) + len(self._spooled))
         if leaving:
             room, wait = 0, 0.0

@@ -82,6 +82,8 @@ class NodeSettings:
         For that; ``None`` is plain HTTP.
     worker : callable, optional
         Starts what handles a run's messages, instead of a process that loads the run's app.
+    sent : callable
+        Called when a reply is on its way to the hub.
     """
 
     apps: Path
@@ -93,6 +95,7 @@ class NodeSettings:
     hosts: Address | None = None
     hosts_tls: ServerTls | None = None
     worker: Callable[[], Worker] | None = None
+    sent: Callable[[], None] = lambda: None
 
 
 class Node:
@@ -373,6 +376,7 @@ class Node:
             self._uploads.put(reply)
         else:
             self._lanes.tell(lambda agent: agent.finish(reply))
+        self._settings.sent()
 
     # -- replies
 
