@@ -8,8 +8,9 @@ import numpy as np
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from flwr.compat.clients.client_manager import ClientManager
 from flwr.compat.clients.client_proxy import ClientProxy
-from flwr.compat.strategy.fedavg import EvaluateResults, FedAvg, FitResults
+from flwr.compat.strategy.fedavg import FitResults
 from flwr.compat.strategy.outcomes import as_evaluated
+from flwr.compat.strategy.trees import TreeStrategy
 from flwr.compat.strategy.updates import number_of
 from flwr.compat.typing import FitIns, Parameters, Scalar
 from flwr.serverapp.exception import AggregationError
@@ -22,7 +23,7 @@ EvaluateFunction = Callable[
 ]
 
 
-class FedXgbBagging(FedAvg):
+class FedXgbBagging(TreeStrategy):
     """XGBoost by bagging: each round, the trees that the clients grew join the global model.
 
     A client boosts the global model by one round or more on its own data and sends back the new
@@ -92,9 +93,6 @@ class FedXgbBagging(FedAvg):
             except ValueError as error:
                 raise AggregationError(f"The global model cannot be used: {error}.") from error
         return self._parsed
-
-    def _loss(self, results: EvaluateResults) -> float:
-        return 0
 
 
 def _update(number: int, tensor: bytes) -> Update:

@@ -5,13 +5,14 @@ from typing import Any, TypeVar
 
 from flwr.compat.clients.client_manager import ClientManager
 from flwr.compat.clients.client_proxy import ClientProxy
-from flwr.compat.strategy.fedavg import EvaluateResults, FedAvg, FitResults
+from flwr.compat.strategy.fedavg import FitResults
+from flwr.compat.strategy.trees import TreeStrategy
 from flwr.compat.typing import EvaluateIns, FitIns, Parameters
 
 Ins = TypeVar("Ins")
 
 
-class FedXgbCyclic(FedAvg):
+class FedXgbCyclic(TreeStrategy):
     """XGBoost in turns: one client a round boosts the model and hands on the whole of it.
 
     Of the clients that are drawn in round ``r``, all by default, that with place ``(r - 1) mod n``
@@ -30,7 +31,7 @@ class FedXgbCyclic(FedAvg):
 
     Notes
     -----
-    Metrics of training are left out, and the distributed loss is 0.
+    The distributed loss is 0.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -76,6 +77,3 @@ class FedXgbCyclic(FedAvg):
             return None
         self.global_model = tensors[-1]
         return Parameters(tensor_type="", tensors=[self.global_model])
-
-    def _loss(self, results: EvaluateResults) -> float:
-        return 0

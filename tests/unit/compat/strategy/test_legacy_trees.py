@@ -21,7 +21,7 @@ from legacy_rounds import (
 )
 
 from flwr.compat.typing import FitRes, Parameters
-from flwr.server.strategy import FedAvgAndroid, FedXgbBagging, FedXgbCyclic, FedXgbNnAvg
+from flwr.server.strategy import FedAvg, FedAvgAndroid, FedXgbBagging, FedXgbCyclic, FedXgbNnAvg
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 
 NOTHING = Parameters([], "")
@@ -82,11 +82,22 @@ def test_trees_are_in_the_order_of_nodes_whatever_the_order_of_results() -> None
         assert tags(parameters) == ["t1", "t2", "t3"]
 
 
-def test_metrics_of_training_are_aggregated() -> None:
+@pytest.mark.parametrize("cls", [FedXgbBagging, FedXgbCyclic])
+def test_metrics_of_training_are_aggregated(cls: type[FedAvg]) -> None:
     """Upstream leaves them out."""
-    strategy = FedXgbBagging(fit_metrics_aggregation_fn=lambda pairs: {"count": len(pairs)})
+    strategy = cls(fit_metrics_aggregation_fn=lambda pairs: {"count": len(pairs)})
     _, metrics = round_of(strategy, NOTHING, by_clients([fit_res(toy("a"))]))
     assert metrics == {"count": 1}
+
+
+@pytest.mark.parametrize("cls", [FedXgbBagging, FedXgbCyclic])
+def test_that_metrics_of_training_are_left_out_is_usual(
+    cls: type[FedAvg], caplog: pytest.LogCaptureFixture
+) -> None:
+    strategy = cls()
+    assert strategy.aggregate_fit(1, by_clients([fit_res(toy("a"))]), [])[1] == {}
+    strategy.aggregate_evaluate(1, evaluated(3.0), [])
+    assert warnings_in(caplog.records) == ["No evaluate_metrics_aggregation_fn provided"]
 
 
 def test_trees_that_do_not_add_up_are_refused() -> None:
