@@ -298,6 +298,22 @@ def test_closing_a_server_lets_calls_finish_that_are_being_answered(shelf: Folde
             greet(link)
 
 
+def test_closing_a_server_without_grace_cuts_calls_at_once(shelf: FolderShelf) -> None:
+    began = threading.Event()
+
+    async def never(question: Any, caller: Caller) -> Any:
+        began.set()
+        await asyncio.Event().wait()
+
+    with Hub(shelf) as hub, hub.link(patience=0) as link, ThreadPoolExecutor() as threads:
+        hub.answers[fleet.HELLO.path] = never
+        answer = threads.submit(greet, link)
+        assert began.wait(10)
+        hub.run(hub.servers.close(grace=0))
+        with pytest.raises(UnreachableError):
+            answer.result(10)
+
+
 def test_the_clients_half_loads_no_server_no_database_and_no_arrays() -> None:
     check = (
         "import sys, flwr.transport.client, flwr.transport.openapi\n"

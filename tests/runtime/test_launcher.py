@@ -74,12 +74,14 @@ def test_a_hub_that_comes_back_is_told_again_what_has_ended(hub: AppHub, tmp_pat
     launcher = launcher_of(hub)
     thread = threading.Thread(target=launcher.run)
     thread.start()
-    hub.has_ends(1)
-    hub.stop()  # perhaps before it could keep that
-    hub.start()
-    hub.has_ends(2)
-    launcher.stop()
-    thread.join(30)
+    try:
+        hub.has_ends(1)
+        hub.stop()  # perhaps before it could keep that
+        hub.start()
+        hub.has_ends(2)
+    finally:
+        launcher.stop()
+        thread.join(30)
     assert {(ended.run_id, ended.attempt, ended.status) for ended in hub.ended} == {(RUN_ID, 1, -9)}
 
 

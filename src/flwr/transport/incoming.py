@@ -159,7 +159,7 @@ class Door(web.Server):
         """Let calls finish and answers leave, for ``grace`` seconds each; then cut the rest."""
         self._closing = True
         self.pre_shutdown()
-        await self.shutdown(grace)
+        await self.shutdown(max(grace, 0.001))  # 0 is for ever to aiohttp
         try:
             async with asyncio.timeout(grace):
                 while self._open:
