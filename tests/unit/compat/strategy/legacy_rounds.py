@@ -12,6 +12,7 @@ from flwr.compat.clients.client_manager import SimpleClientManager
 from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.parameters import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.compat.typing import Code, EvaluateRes, FitIns, FitRes, Parameters, Scalar, Status
+from flwr.runtime.checkpoints import decode_state, encode_state
 from flwr.server.strategy import Strategy
 
 VECTORS: dict[str, dict[str, Any]] = {
@@ -112,3 +113,8 @@ def values_of(parameters: Parameters | None) -> list[Any]:
 def warnings_in(records: Iterable[logging.LogRecord]) -> list[str]:
     """The texts of warnings."""
     return [record.getMessage() for record in records if record.levelno == logging.WARNING]
+
+
+def saved(state: dict[str, Any]) -> dict[str, Any]:
+    """A state as a checkpoint brings it back."""
+    return decode_state(encode_state(state))

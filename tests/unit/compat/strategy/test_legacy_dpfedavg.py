@@ -12,6 +12,7 @@ from legacy_rounds import (
     manager_of,
     model_of,
     round_of,
+    saved,
     trained,
     values_of,
     warnings_in,
@@ -182,7 +183,7 @@ def test_the_bound_and_the_strategys_state_are_kept() -> None:
 
     first, second = made(), made()
     first.aggregate_fit(1, with_bits(True, True, True, True), [])
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(saved(first.state_dict()))
     assert second.clip_norm == first.clip_norm < 0.1
     assert isinstance(second.strategy, FedAvgM)
     assert second.strategy.momentum_vector is not None

@@ -14,6 +14,7 @@ from legacy_rounds import (
     manager_of,
     model_of,
     round_of,
+    saved,
     trained,
     values_of,
     warnings_in,
@@ -394,8 +395,8 @@ def test_the_bound_and_the_strategys_state_are_kept(make: Callable[..., Any]) ->
     momentum = {"server_momentum": 0.9, "server_learning_rate": 0.5}
     first, second = make(FedAvgM(**momentum)), make(FedAvgM(**momentum))
     round_of(first, START, with_bits(1, 1))
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(saved(first.state_dict()))
     assert second.clipping_norm == first.clipping_norm
     assert second.strategy.momentum_vector[0].tolist() == [0.0, 0.0]
     plain = make()
-    plain.load_state_dict(make().state_dict())  # FedAvg has no state
+    plain.load_state_dict(saved(make().state_dict()))  # FedAvg has no state

@@ -12,6 +12,7 @@ from legacy_rounds import (
     manager_of,
     model_of,
     round_of,
+    saved,
     trained,
     values_of,
 )
@@ -225,7 +226,7 @@ def test_a_strategy_goes_on_from_its_state(make: Any) -> None:
 
     whole, first, second = make(), make(), make()
     half = rounds(first, START, range(1, 3))
-    state = first.state_dict()
+    state = saved(first.state_dict())
     expected = rounds(whole, START, range(1, 5))
     rounds(first, half, range(3, 4))  # what is saved does not change behind the saver's back
     second.load_state_dict(state)
@@ -236,7 +237,7 @@ def test_a_strategy_goes_on_from_its_state(make: Any) -> None:
 def test_the_state_before_the_first_step_is_that_of_a_new_strategy(make: Any) -> None:
     strategy, used = make(), make()
     round_of(used, START, TRAINED)
-    used.load_state_dict(strategy.state_dict())
+    used.load_state_dict(saved(strategy.state_dict()))
     assert values_of(round_of(used, START, TRAINED)[0]) == values_of(
         round_of(strategy, START, TRAINED)[0]
     )

@@ -15,6 +15,7 @@ from legacy_rounds import (
     manager_of,
     model_of,
     round_of,
+    saved,
     trained,
     values_of,
     warnings_in,
@@ -163,7 +164,7 @@ def test_the_order_of_clients_is_its_state() -> None:
     strategy, later = FedXgbCyclic(), FedXgbCyclic()
     manager = manager_of(5)
     asked = [strategy.configure_fit(n, NOTHING, manager)[0][0].cid for n in range(1, 6)]
-    later.load_state_dict(strategy.state_dict())
+    later.load_state_dict(saved(strategy.state_dict()))
     assert [later.configure_fit(n, NOTHING, manager)[0][0].cid for n in range(1, 6)] == asked
 
 
