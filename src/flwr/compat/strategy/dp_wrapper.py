@@ -1,7 +1,6 @@
 """Central differential privacy of the legacy API: what its four wrappers share."""
 
 from abc import abstractmethod
-from dataclasses import replace
 from logging import WARNING
 from typing import ClassVar
 
@@ -10,8 +9,8 @@ from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.strategy.fedavg import FedAvg, FitFailures, FitResults
 from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.strategy.updates import record_of
-from flwr.compat.strategy.wrapper import Wrapper, with_config
-from flwr.compat.typing import FitIns, FitRes, Parameters, Scalar
+from flwr.compat.strategy.wrapper import Wrapper, with_config, without_metric
+from flwr.compat.typing import FitIns, Parameters, Scalar
 from flwr.log import log
 from flwr.serverapp.exception import AggregationError
 from flwr.serverapp.strategy.clipped_mean import ClippedMean
@@ -115,10 +114,8 @@ class PrivacyWrapper(Wrapper):
         if not results:
             return None, {}
         rule = release_rule(self, clips=self._server_side or self.reclip)
-        mean, aggregate = (
-            ClippedMean("aggregate_fit", record_of(self._sent), rule),
-            self.strategy.aggregate_fit,
-        )
+        mean = ClippedMean("aggregate_fit", record_of(self._sent), rule)
+        aggregate = self.strategy.aggregate_fit
         kept = self._kept(results)
         with reducing_by(self.strategy, mean, aggregate) as made:
             parameters, metrics = aggregate(server_round, kept, failures)
@@ -132,16 +129,8 @@ class PrivacyWrapper(Wrapper):
 
     def _kept(self, results: FitResults) -> FitResults:
         """Return results without what `adaptiveclipping_mod` adds; those given stay as they are."""
-        return [(client, without_bit(result)) for client, result in results]
+        return [(client, without_metric(result, KEY_NORM_BIT)) for client, result in results]
 
     @abstractmethod
     def _adapt(self, mean: ClippedMean) -> None:
         """Choose the bound of the next round."""
-
-
-def without_bit(result: FitRes) -> FitRes:
-    """Return a result without its norm bit, which is not noised: no metric is made of it."""
-    if KEY_NORM_BIT not in result.metrics:
-        return result
-    metrics = {name: value for name, value in result.metrics.items() if name != KEY_NORM_BIT}
-    return replace(result, metrics=metrics)

@@ -7,6 +7,7 @@ from flwr.compat.strategy.dpfedavg_fixed import DPFedAvgFixed
 from flwr.compat.strategy.fedavg import FitFailures, FitResults
 from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.strategy.updates import client_name
+from flwr.compat.strategy.wrapper import without_metric
 from flwr.compat.typing import Parameters, Scalar
 from flwr.privacy.adaptive import next_bound, split_noise
 from flwr.privacy.settings import check_setting, not_negative, positive, share
@@ -21,8 +22,8 @@ class DPFedAvgAdaptive(DPFedAvgFixed):
 
     As :class:`DPFedAvgFixed`; clients tell in the metric ``dpfedavg_norm_bit`` whether an update
     was within the bound ``C``, and after each round ``C *= exp(-lr (share - target))``, where
-    ``share`` is the noised share of those that were. New apps use
-    :class:`DifferentialPrivacyClientSideAdaptiveClipping`.
+    ``share`` is the noised share of those that were. The bit is taken out before metrics are
+    aggregated. New apps use :class:`DifferentialPrivacyClientSideAdaptiveClipping`.
 
     Parameters
     ----------
@@ -106,7 +107,8 @@ class DPFedAvgAdaptive(DPFedAvgFixed):
             not _within(client_name(client, place), result.metrics)
             for place, (client, result) in enumerate(results)
         )
-        aggregated = super().aggregate_fit(server_round, results, failures)
+        kept = [(client, without_metric(result, KEY_NORM_BIT)) for client, result in results]
+        aggregated = super().aggregate_fit(server_round, kept, failures)
         self.clip_norm = next_bound(
             self.clip_norm,
             noised_share(clipped, len(results), self.num_sampled_clients, self.clip_count_stddev),

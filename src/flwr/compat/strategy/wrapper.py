@@ -8,7 +8,7 @@ from flwr.compat.clients.client_manager import ClientManager
 from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.strategy.fedavg import EvaluateFailures, EvaluateResults
 from flwr.compat.strategy.strategy import Strategy
-from flwr.compat.typing import EvaluateIns, FitIns, Parameters, Scalar
+from flwr.compat.typing import EvaluateIns, FitIns, FitRes, Parameters, Scalar
 
 
 class Wrapper(Strategy):
@@ -68,3 +68,11 @@ def with_config(
         if id(ins) not in changed:
             changed[id(ins)] = replace(ins, config={**ins.config, **settings})
     return [(client, changed[id(ins)]) for client, ins in instructions]
+
+
+def without_metric(result: FitRes, name: str) -> FitRes:
+    """Return a result without a metric; the one that was given stays as it is."""
+    if name not in result.metrics:
+        return result
+    metrics = {other: value for other, value in result.metrics.items() if other != name}
+    return replace(result, metrics=metrics)

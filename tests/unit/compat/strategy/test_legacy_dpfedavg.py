@@ -163,6 +163,15 @@ def test_the_bound_follows_those_within_it() -> None:
     assert strategy.clip_norm == pytest.approx(0.1)
 
 
+def test_bits_are_in_no_metric() -> None:
+    """Upstream hands them on, without noise."""
+    inner = Recording()
+    results = with_bits(True, False, True, True)
+    adaptive(inner).aggregate_fit(1, results, [])
+    assert [result.metrics for _, result in inner.given] == [{}] * 4
+    assert results[0][1].metrics == {"dpfedavg_norm_bit": True}  # theirs stay
+
+
 def test_the_count_is_noised() -> None:
     bounds = set()
     for _ in range(5):
