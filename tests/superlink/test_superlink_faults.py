@@ -107,6 +107,25 @@ def test_messages_of_a_lost_node_fail_once_that_can_be_written_down(
     assert len(attempts) == 2
 
 
+def test_a_node_that_vanishes_is_missed_in_time_though_its_messages_live_long(
+    hub: HubHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "AWAY_SECONDS", 0.2)
+    app, node = hub.app(), hub.node()
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(node.exchange)
+        while not hub.superlink.hub.parked([node.id]):
+            hub.do(asyncio.sleep(0))
+        app.push(node.id, "m1", ttl=43200.0)
+        assert waiting.result().work
+        waiting = threads.submit(node.exchange, holding=["m1"], capacity=0, wait=1.0)
+        app.collect(wait=0.5)  # nobody is away: the next thing to happen is the message's end
+        assert waiting.result().work == []
+    (answer,) = app.collect(wait=20.0)
+    assert answer.error is not None
+    assert answer.error.code == 5
+
+
 def test_a_node_that_does_not_answer_delays_nobody_else(hub: HubHere) -> None:
     app, stuck, other = hub.app(), hub.node("stuck"), hub.node("other")
     app.push(stuck.id, "m1")

@@ -154,7 +154,8 @@ class Hub:
     def end(self, node_id: int) -> None:
         """Note that a request of a node ends."""
         self.presence.end(node_id, self._loop.time())
-        if self._timer is None:
+        away = self.presence.deadline()
+        if away is not None and (self._timer is None or self._timer.when() > away):
             self._set_timer()
 
     async def leave(self, node_id: int) -> None:
@@ -179,11 +180,22 @@ class Hub:
         """Answer the open messages of nodes that are offline with errors, which are final."""
         self._came.difference_update(node_ids)
         await self.store.set_offline(node_ids, unix_now())
-        for node_id in node_ids:
-            reason = f"Node {node_id}{self._named(node_id)} is offline"
-            self.replies_came(
-                await self.store.fail_node(node_id, ErrorCode.NODE_UNAVAILABLE, reason, unix_now())
-            )
+        code, now = ErrorCode.NODE_UNAVAILABLE, unix_now()
+        results = await asyncio.gather(
+            *(
+                self.store.fail_node(
+                    node_id, code, f"Node {node_id}{self._named(node_id)} is offline", now
+                )
+                for node_id in node_ids
+            ),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, dict):
+                self.replies_came(result)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     def parked(self, node_ids: Iterable[int]) -> dict[int, int]:
         """Return the epochs of those of some nodes that wait for work."""

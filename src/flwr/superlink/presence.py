@@ -1,5 +1,6 @@
 """Which nodes are there. Pure: it is told the time, and does no I/O."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 AWAY_SECONDS = 60.0  # a node that asked nothing for so long is offline
@@ -18,7 +19,8 @@ class Presence:
 
     def __init__(self, online: Iterable[int] = (), now: float = 0.0) -> None:
         self._open: dict[int, int] = {}  # how many requests a node has open
-        self._away: dict[int, float] = dict.fromkeys(online, now)  # since when, oldest first
+        # since when, oldest first; a plain dict finds its first entry slowly after many removals
+        self._away = OrderedDict.fromkeys(online, now)
 
     def __contains__(self, node_id: int) -> bool:
         return node_id in self._open or node_id in self._away
