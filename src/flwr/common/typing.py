@@ -1,9 +1,8 @@
 """The legacy path of types; what apps found here by accident is here, too."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Dict, List, Optional, Tuple, Union  # noqa: UP035 - apps import them here
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union  # noqa: UP035 - for apps
 
 import numpy as np
 import numpy.typing as npt

@@ -8,7 +8,16 @@ from flwr.compat.server.history import History as History
 from flwr.compat.server.legacy_context import LegacyContext as LegacyContext
 from flwr.compat.server.server import Server as Server
 from flwr.compat.start import start_server as start_server
+from flwr.server import app as app
+from flwr.server import client_manager as client_manager
+from flwr.server import client_proxy as client_proxy
+from flwr.server import compat as compat
+from flwr.server import criterion as criterion
+from flwr.server import history as history
+from flwr.server import server as server
+from flwr.server import server_config as server_config
 from flwr.server import strategy as strategy
+from flwr.server import utils as utils
 from flwr.server import workflow as workflow
 from flwr.server.grid import Driver as Driver
 from flwr.serverapp import Grid as Grid

@@ -1,6 +1,6 @@
 """Helpers of servers."""
 
-from flwr.compat.tensorboard import tensorboard
-from flwr.compat.validator import validate_message
+from flwr.server.utils.tensorboard import tensorboard  # the function hides its module
+from flwr.server.utils.validator import validate_message
 
 __all__ = ["tensorboard", "validate_message"]

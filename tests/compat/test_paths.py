@@ -1,0 +1,133 @@
+"""The paths by which published apps import and reach names, and what is not here."""
+
+import importlib
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+import flwr.app
+import flwr.client.mod
+import flwr.clientapp.mod
+import flwr.common
+import flwr.server.strategy
+import flwr.serverapp
+
+# What published apps import, most frequent first (`flwr.app` and the like apart).
+IMPORTS = """
+flwr.common Context Scalar ndarrays_to_parameters parameters_to_ndarrays NDArrays Parameters FitRes
+flwr.common Metrics FitIns log EvaluateRes EvaluateIns ConfigRecord MetricsAggregationFn NDArray
+flwr.common Code Message RecordDict ArrayRecord GetParametersRes Status bytes_to_ndarray MessageType
+flwr.common ParametersRecord ndarray_to_bytes GetPropertiesIns GetParametersIns Array DisconnectRes
+flwr.common array_from_numpy RecordSet MetricsRecord ConfigsRecord
+flwr.common.logger log update_console_handler
+flwr.common.typing NDArrays Scalar Parameters FitRes Dict Optional Tuple UserConfig GetParametersIns
+flwr.common.typing Union List Callable Metrics
+flwr.common.config unflatten_dict
+flwr.common.parameter ndarrays_to_parameters
+flwr.common.constant Status SubStatus HEARTBEAT_DEFAULT_INTERVAL HEARTBEAT_PATIENCE
+flwr.common.constant SERVERAPPIO_API_DEFAULT_CLIENT_ADDRESS
+flwr.common.secure_aggregation.quantization quantize
+flwr.client ClientApp NumPyClient Client start_client start_numpy_client
+flwr.client.client Client
+flwr.client.mod fixedclipping_mod secaggplus_mod LocalDpMod
+flwr.client.typing ClientAppCallable Mod
+flwr.server ServerAppComponents ServerConfig ServerApp Grid Driver Server LegacyContext
+flwr.server SimpleClientManager ClientManager History start_server
+flwr.server.app ServerConfig
+flwr.server.client_manager SimpleClientManager ClientManager
+flwr.server.client_proxy ClientProxy
+flwr.server.criterion Criterion
+flwr.server.history History
+flwr.server.server Server fit_clients evaluate_clients FitResultsAndFailures
+flwr.server.strategy FedAvg Strategy FedAvgAndroid DifferentialPrivacyClientSideFixedClipping
+flwr.server.strategy.aggregate aggregate weighted_loss_avg aggregate_inplace
+flwr.server.strategy.fedavg FedAvg
+flwr.server.strategy.strategy Strategy
+flwr.server.workflow DefaultWorkflow SecAggPlusWorkflow
+flwr.server.workflow.constant MAIN_PARAMS_RECORD
+flwr.server.workflow.secure_aggregation.secaggplus_workflow WorkflowState SecAggPlusWorkflow
+flwr.serverapp.strategy.strategy_utils log_strategy_start_info
+flwr.simulation run_simulation start_simulation
+flwr.simulation.ray_transport.utils enable_tf_gpu_growth
+"""
+
+# What they reach after `import flwr as fl` alone.
+ATTRIBUTES = """
+client.NumPyClient client.Client client.ClientApp client.start_numpy_client client.start_client
+client.mod.fixedclipping_mod client.client.Client client.numpy_client.NumPyClient
+common.ndarrays_to_parameters common.NDArrays common.logger.log common.Code.OK
+common.typing.Scalar common.constant.Status common.parameter.ndarrays_to_parameters
+common.config.unflatten_dict common.record.ArrayRecord
+common.recorddict_compat.fitins_to_recorddict common.date.now
+server.ServerConfig server.strategy.FedAvg server.start_server server.client_proxy.ClientProxy
+server.client_manager.SimpleClientManager server.criterion.Criterion server.strategy.Strategy
+server.history.History server.server.Server server.server.fit_clients server.LegacyContext
+server.workflow.DefaultWorkflow server.strategy.aggregate.aggregate server.strategy.fedavg.FedAvg
+server.utils.validate_message server.compat.start_grid
+simulation.start_simulation simulation.run_simulation
+app.ArrayRecord
+clientapp.ClientApp
+serverapp.ServerApp
+__version__
+"""
+
+# Modules that exist elsewhere only, and what their error must name.
+ABSENT = {
+    "flwr.proto": "flwr.app",
+    "flwr.proto.recorddict_pb2": "flwr.app",
+    "flwr.common.serde": "flwr.app",
+    "flwr.common.grpc": "flwr.common",
+    "flwr.common.retry_invoker": "by themselves",
+    "flwr.common.inflatable": "flwr.app",
+    "flwr.common.recordset_compat": "flwr.common.recorddict_compat",
+    "flwr.compat.common.recorddict_compat": "flwr.common.recorddict_compat",
+    "flwr.client.supernode.app": "flower-supernode",
+    "flwr.server.driver": "flwr.serverapp.Grid",
+    "flwr.server.superlink.linkstate": "flower-superlink",
+    "flwr.supercore": "no replacement",
+    "flwr.agentapp": "Agent apps",
+}
+
+
+@pytest.mark.parametrize("line", IMPORTS.strip().splitlines())
+def test_what_published_apps_import_is_there(line: str) -> None:
+    module, *names = line.split()
+    found = importlib.import_module(module)
+    assert [name for name in names if not hasattr(found, name)] == []
+
+
+def test_what_apps_reach_after_one_plain_import_is_there() -> None:
+    lines = [f"fl.{path}" for path in ATTRIBUTES.split()]
+    subprocess.run([sys.executable, "-c", "\n".join(["import flwr as fl", *lines])], check=True)
+
+
+def test_old_names_are_the_same_objects() -> None:
+    common, server, serverapp = flwr.common, flwr.server, flwr.serverapp
+    for name in ("Array", "ArrayRecord", "RecordDict", "Message", "Context", "ConfigRecord"):
+        assert getattr(common, name) is getattr(flwr.app, name)
+    assert flwr.client.ClientApp is flwr.clientapp.ClientApp
+    assert (server.ServerApp, server.Grid) == (serverapp.ServerApp, serverapp.Grid)
+    for name in ("arrays_size_mod", "message_size_mod", "make_ffn"):
+        assert getattr(flwr.client.mod, name) is getattr(flwr.clientapp.mod, name)
+    for name in ("fixedclipping_mod", "adaptiveclipping_mod", "LocalDpMod"):
+        assert getattr(flwr.client.mod, name) is not getattr(flwr.clientapp.mod, name)
+    assert server.strategy.FedAvg is not flwr.serverapp.strategy.FedAvg
+
+
+@pytest.mark.parametrize(("module", "named"), ABSENT.items())
+@pytest.mark.parametrize("form", ["import", "from"])
+def test_what_is_not_here_says_what_to_use(module: str, named: str, form: str) -> None:
+    package, _, name = module.rpartition(".")
+    statement = f"import {module}" if form == "import" else f"from {package} import {name}"
+    with pytest.raises(ImportError, match=rf"No module named 'flwr\..*{named}"):
+        exec(statement, {})
+
+
+def test_other_modules_that_do_not_exist_are_missed_as_everywhere() -> None:
+    assert importlib.util.find_spec("flwr.nothing") is None
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'flwr\.nothing'$"):
+        importlib.import_module("flwr.nothing")
+    with pytest.raises(ImportError, match="cannot import name 'nothing' from 'flwr'"):
+        exec("from flwr import nothing", {})
