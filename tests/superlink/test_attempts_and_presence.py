@@ -35,7 +35,7 @@ def test_deaths_without_progress_are_bounded(status: int | None, most: int) -> N
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(-9, "was killed by signal 9"), (3, "ended with status 3"), (None, "was gone when")],
+    [(-9, "was killed by signal 9"), (3, "ended with status 3"), (None, "nobody saw how")],
 )
 def test_how_a_process_ended_is_told(status: int | None, expected: str) -> None:
     assert expected in describe_end(status)

@@ -70,7 +70,7 @@ def describe_end(status: int | None) -> str:
         Its exit status, the negative number of a signal, or None if nobody could see it.
     """
     if status is None:
-        return "was gone when the SuperLink came back"
+        return "ended, and nobody saw how"
     if status < 0:
         return f"was killed by signal {-status}"
     return f"ended with status {status} before the run was finished"
