@@ -1,6 +1,7 @@
 """What FedAvg and all that derive from it share."""
 
 import random
+from types import MappingProxyType
 from typing import Any
 
 import ml_dtypes
@@ -91,6 +92,12 @@ def test_a_configuration_function_may_return_nothing() -> None:
         FedAvg(on_fit_config_fn=lambda _: None), MODEL, 2
     )  # as sloppy apps do
     assert ins.config == {}
+
+
+def test_a_configuration_may_be_any_mapping() -> None:
+    strategy = FedAvg(on_fit_config_fn=lambda _: MappingProxyType({"lr": 0.1}))
+    [(_, ins), *_] = configured(strategy, MODEL, 2)
+    assert ins.config == {"lr": 0.1}
 
 
 def test_what_is_no_configuration_is_named() -> None:
@@ -294,6 +301,7 @@ def test_memory_order_and_byte_order_do_not_matter() -> None:
         ([np.ones(3), np.ones(1)], "The result of client c2 has 2 arrays, that of client c1 has 1"),
         ([], "The result of client c2 has 0 arrays"),
         ([np.array(["a", "b", "c"])], "Array 0 has dtypes that do not go together: <U1, float64"),
+        ([np.zeros(3, "M8[s]")], "do not go together: datetime64"),
     ],
 )
 @pytest.mark.parametrize("kind", [FedAvg, FedMedian, FedTrimmedAvg])
@@ -353,6 +361,24 @@ def test_results_may_be_of_any_tensor_type() -> None:
     parameters, _ = FedAvg().aggregate_fit(1, results, [])
     assert parameters is not None
     assert (values_of(parameters), parameters.tensor_type) == ([[1.5]], "numpy.ndarray")
+
+
+@pytest.mark.parametrize("tensor_type", ["numpy.ndarray", "numpy"])
+def test_results_that_came_as_bytes_are_read(tensor_type: str) -> None:
+    """A client that made its parameters itself sends its bytes as they are."""
+    results = by_clients(
+        fit_res(
+            bridge.arrayrecord_to_parameters(
+                bridge.parameters_to_arrayrecord(
+                    Parameters([ndarray_to_bytes(np.array([value]))], tensor_type), keep_input=True
+                ),
+                keep_input=True,
+            )
+        )
+        for value in (1.0, 2.0)
+    )
+    parameters, _ = FedAvg().aggregate_fit(1, results, [])
+    assert values_of(parameters) == [[1.5]]
 
 
 def test_bytes_that_are_no_arrays_are_an_error() -> None:

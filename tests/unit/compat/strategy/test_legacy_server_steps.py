@@ -195,6 +195,13 @@ def test_the_dtype_of_the_model_is_kept(cls: type[FedOpt]) -> None:
     assert arrays_of(parameters)[0].dtype == np.float32
 
 
+def test_a_step_needs_a_model_to_start_from() -> None:
+    strategy = FedAdam(initial_parameters=START)
+    strategy.current_weights = None
+    with pytest.raises(AggregationError, match="there is none yet"):
+        strategy.aggregate_fit(1, TRAINED, [])
+
+
 def test_results_that_do_not_fit_the_model_are_refused() -> None:
     with pytest.raises(AggregationError, match="do not fit the current global model"):
         FedAdam(initial_parameters=START).aggregate_fit(1, trained([[1.0]]), [])
@@ -313,6 +320,12 @@ def test_examples_do_not_count_for_fairness() -> None:
         for counts in ([1, 1, 1], [7, 0, 2])
     ]
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("settings", [{"q_param": -0.1}, {"qffl_learning_rate": 0.0}])
+def test_settings_of_qfedavg_are_checked(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        QFedAvg(**settings)
 
 
 def test_one_client_is_enough_for_qfedavg() -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import pydoc
 
 import pytest
 
@@ -88,6 +89,11 @@ def test_the_six_methods_are_abstract() -> None:
         "aggregate_evaluate",
         "evaluate",
     }
+
+
+@pytest.mark.parametrize("name", strategy.__all__)
+def test_help_can_be_asked_for(name: str) -> None:
+    assert name in pydoc.render_doc(getattr(strategy, name))
 
 
 def test_representations() -> None:

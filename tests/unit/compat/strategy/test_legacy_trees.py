@@ -173,6 +173,7 @@ def test_the_last_model_is_handed_on_as_it_is() -> None:
     answers = by_clients(fit_res(Parameters([text], "any")) for text in (b"abc", b"abd"))
     assert strategy.aggregate_fit(1, answers, []) == (Parameters([b"abd"], ""), {})
     assert strategy.global_model == b"abd"
+    assert strategy.aggregate_fit(2, by_clients([fit_res(NOTHING)]), []) == (None, {})
 
 
 # --- FedXgbNnAvg -----------------------------------------------------------------------------
