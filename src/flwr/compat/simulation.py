@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from logging import ERROR, INFO, WARNING
 from typing import Any
 
@@ -106,7 +107,8 @@ def _client_app(
         return ClientApp(client_fn=client_fn)
     begun: list[bool] = []
 
-    def begin_first(context: Context) -> Client:
+    @wraps(client_fn)  # it may take the client's number
+    def begin_first(context: Any) -> Client:
         if not begun:  # a copy of this list in each worker
             begun.append(True)
             begin()
