@@ -9,6 +9,7 @@ from blake3 import blake3
 from hub_here import App, HubHere, body, question, reply, text_of
 
 from flwr.errors import RefusedError
+from flwr.superlink import outside
 from flwr.superlink.attempts import Process
 from flwr.superlink.scheduler import Scheduler
 from flwr.superlink.settings import Service
@@ -86,6 +87,16 @@ def test_the_end_of_a_process_is_not_lost_that_a_hub_hears_before_it_is_ready(
     assert launcher.ask(appio.Ended(1, 1, -9), wait=0.0).start == []
     hub.do(let_it_look())
     assert [launch.attempt for launch in launcher.ask().start] == [2]
+
+
+def test_a_process_of_which_nobody_tells_any_more_is_followed_by_another(
+    hub: HubHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outside, "SILENCE_SECONDS", 0.2)
+    hub.submit()
+    silent = hub.launcher().launched()
+    assert hub.launcher().launched().inputs.attempt == 2
+    assert refused_by(silent) == "superseded"
 
 
 def test_an_end_that_is_told_again_counts_once(hub: HubHere) -> None:
