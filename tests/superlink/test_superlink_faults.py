@@ -107,6 +107,29 @@ def test_messages_of_a_lost_node_fail_once_that_can_be_written_down(
     assert len(attempts) == 2
 
 
+def test_messages_of_a_lost_node_fail_though_the_hub_dies_before_that_is_written_down(
+    start_hub: Callable[..., HubHere], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "AWAY_SECONDS", 0.2)
+    hub = start_hub(database=True)
+    missed = threading.Event()
+
+    async def fails(*_: Any) -> dict[int, int]:
+        missed.set()
+        raise StoreError("There is no room.")
+
+    monkeypatch.setattr(hub.store, "fail_node", fails)
+    app, node = hub.app(), hub.node()
+    app.push(node.id, "m1")
+    node.exchange()
+    assert missed.wait(20)
+    hub.stop()
+    hub.start()
+    (answer,) = app.collect(wait=20.0)
+    assert answer.error is not None
+    assert answer.error.code == 5
+
+
 def test_a_node_that_vanishes_is_missed_in_time_though_its_messages_live_long(
     hub: HubHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,7 @@ class Hub:
         self._sessions: dict[int, Session[LeasedRow]] = {}
         self._came: set[int] = set()  # online, and not written down yet
         self._marking = False
-        self._gone: list[int] = []  # offline, and their messages have not failed yet
+        self._gone: set[int] = set()  # offline, and their messages have not failed yet
         self._expiry: float | None = None  # when a message will next end unanswered, Unix seconds
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -179,7 +179,6 @@ class Hub:
     async def fail_offline(self, node_ids: list[int]) -> None:
         """Answer the open messages of nodes that are offline with errors, which are final."""
         self._came.difference_update(node_ids)
-        await self.store.set_offline(node_ids, unix_now())
         code, now = ErrorCode.NODE_UNAVAILABLE, unix_now()
         results = await asyncio.gather(
             *(
@@ -196,6 +195,9 @@ class Hub:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+        # Last: a hub that dies before has them for online, and misses them again after its restart.
+        away = [node_id for node_id in node_ids if node_id not in self.presence]
+        await self.store.set_offline(away, unix_now())
 
     def parked(self, node_ids: Iterable[int]) -> dict[int, int]:
         """Return the epochs of those of some nodes that wait for work."""
@@ -303,10 +305,11 @@ class Hub:
             if gone:
                 who = f"Node {gone[0]} is" if len(gone) == 1 else f"{len(gone)} nodes are"
                 log(INFO, "%s offline: away for %g s", who, AWAY_SECONDS)
-                self._gone += gone
+                self._gone.update(gone)
             if self._gone:
-                await self.fail_offline([id_ for id_ in self._gone if id_ not in self.presence])
-                self._gone.clear()
+                missed = list(self._gone)
+                await self.fail_offline([id_ for id_ in missed if id_ not in self.presence])
+                self._gone.difference_update(missed)  # others may have been missed meanwhile
             now = unix_now()
             if self._expiry is not None and self._expiry <= now:
                 counts = await self.store.fail_expired(
