@@ -13,8 +13,10 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricR
 from flwr.app.events import Event, Exchange
 from flwr.app.memory import set_allocator
 from flwr.errors import RefusedError, RunFailedError
+from flwr.runtime.inbox import Inbox
 from flwr.runtime.linkgrid import LinkGrid
 from flwr.runtime.runinfo import RunInfo
+from flwr.transport.appio import Answer
 
 LARGE = 300_000  # float64 values: more than a megabyte
 
@@ -88,6 +90,23 @@ def test_when_the_time_is_up_there_are_the_replies_so_far(hub: AppHub) -> None:
     assert senders(grid.send_and_receive(asks(1, 2), timeout=0.3)) == [2]
     gate.set()
     assert senders(grid.send_and_receive(asks(1, 2))) == [1, 2]
+
+
+def test_what_is_missing_when_the_time_is_up_is_not_counted_for_each_message(
+    hub: AppHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    peek = Inbox.peek
+
+    def counting(inbox: Inbox, message_id: str) -> Answer | None:
+        looked.append(message_id)
+        return peek(inbox, message_id)
+
+    gate, grid = held(hub, 1), grid_of(hub)
+    monkeypatch.setattr(Inbox, "peek", counting)
+    assert grid.send_and_receive(asks(*[1] * 200), timeout=0.2) == []
+    assert len(looked) < 20 * 200
+    gate.set()
 
 
 @pytest.mark.parametrize("timeout", [-1.0, float("nan")])
