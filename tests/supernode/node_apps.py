@@ -66,6 +66,20 @@ def train_last_layer(message, context):
     return Message(RecordDict({"arrays": ArrayRecord(arrays)}), reply_to=message)
 
 
+@app.train("keep")
+def train_and_keep(message, context):
+    """Answer with one array, and keep the one that came, or the answer, in the context."""
+    given = message.content["arrays"]
+    answer = ArrayRecord([a + np.float32(1) for a in given.to_numpy_ndarrays()])
+    context.state["kept"] = answer if message.content["config"]["answer"] else given
+    return Message(RecordDict({"arrays": answer}), reply_to=message)
+
+
+@app.query("kept")
+def tell_kept(message, context):
+    return answer(message, kept=float(context.state["kept"].to_numpy_ndarrays()[0][0]))
+
+
 @app.query()
 def count(message, context):
     """Count the messages of this run in the context, with an array beside."""

@@ -14,8 +14,11 @@ from running_node import RunningNode, StartNode
 
 from flwr.app import RecordDict
 from flwr.app.error import ErrorCode
+from flwr.supernode.cache import ObjectCache
 from flwr.supernode.host import Host, HostSettings
+from flwr.supernode.hosts import HostShelf
 from flwr.supernode.lanes import Patience
+from flwr.supernode.spool import Spool
 from flwr.transport.address import Address
 
 StartHost = Callable[[RunningNode], subprocess.Popen[bytes]]
@@ -70,6 +73,41 @@ def test_large_arrays_travel_through_the_node(
     state = tmp_path / "state"
     wait_until(lambda: not list((state / "spool" / "objects").iterdir()))
     assert not list((state / "incoming").iterdir())
+
+
+@pytest.mark.parametrize("keep_answer", [False, True])
+def test_a_state_may_be_the_array_that_came_or_that_goes(
+    hub: FakeHub, node: RunningNode, start_host: StartHost, keep_answer: bool
+) -> None:
+    start_host(node)
+    content = RecordDict({**arrays(np.full(100_000, 5, np.float32)), **config(answer=keep_answer)})
+    (found,) = hub.content(hub.push(content, "train.keep"))["arrays"].to_numpy_ndarrays()
+    assert found[0] == 6
+    kept = hub.content(hub.push(RecordDict(), "query.kept"))["metrics"]["kept"]
+    assert kept == (6 if keep_answer else 5)
+
+
+def test_frozen_layers_that_a_host_need_not_bring_are_spooled_all_the_same(
+    hub: FakeHub, node: RunningNode, start_host: StartHost, tmp_path: Path
+) -> None:
+    start_host(node)
+    hub.deaf = True  # so that the reply stays in the spool
+    hub.push(arrays(*(np.full(100_000, n, np.float32) for n in range(2))), "train.frozen")
+    objects = tmp_path / "state" / "spool" / "objects"
+    wait_until(lambda: len(list(objects.iterdir())) == 2)
+
+
+def test_what_came_for_a_message_that_was_stopped_goes(
+    tmp_path: Path,
+) -> None:
+    incoming = tmp_path / "incoming"
+    spool = Spool(tmp_path)
+    shelf = HostShelf(spool, ObjectCache(tmp_path / "cache", lambda *_: None), incoming)
+    with shelf.receiving():
+        with shelf.receiving():
+            (incoming / f"{'a' * 64}.part").write_bytes(b"half of it")
+        assert list(incoming.iterdir())
+    assert not list(incoming.iterdir())
 
 
 def test_the_state_follows_a_run_from_host_to_host(

@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -275,6 +275,12 @@ class RemoteExecutor:
         self, job: Job, state: Callable[[], StoredState | None], stopped: Callable[[], bool]
     ) -> Outcome | None:
         """Offer a message and wait for its result; ``None`` if it was stopped."""
+        with self._desk.shelf.receiving():
+            return self._execute(job, state, stopped)
+
+    def _execute(
+        self, job: Job, state: Callable[[], StoredState | None], stopped: Callable[[], bool]
+    ) -> Outcome | None:
         shelf = self._desk.shelf
         shelf.make_ready(job.body)
         known = state()
@@ -328,11 +334,32 @@ class HostShelf:
         self._spool = spool
         self._cache = cache
         self._incoming = incoming
+        self._lock = threading.Lock()
+        self._awaited = 0  # messages whose results may bring something
         incoming.mkdir(parents=True, exist_ok=True)
-        for path in incoming.iterdir():
-            path.unlink()
+        self._clear()
 
     # -- for runs' threads
+
+    @contextlib.contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Take what comes in; with the last of those who do, what came for nobody goes.
+
+        That is of hosts that died or were too late, and of messages that were stopped.
+        """
+        with self._lock:
+            self._awaited += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._awaited -= 1
+                if not self._awaited:
+                    self._clear()
+
+    def _clear(self) -> None:
+        for path in self._incoming.iterdir():
+            path.unlink(missing_ok=True)
 
     def make_ready(self, body: Body) -> None:
         """Have all large parts of a message here."""
@@ -358,23 +385,40 @@ class HostShelf:
         records, frames = body.parts
         if not frames.object_id:
             return StoredState(records.data, np.frombuffer(frames.data, np.uint8))
-        path = self._incoming / check_object_id(frames.object_id)
+        # it may be part of the message or of the reply, too: then it came with that
+        places = self._places(check_object_id(frames.object_id))
+        path = next((path for path in places if path.exists()), None)
+        if path is None:
+            raise EngineError(f"The object {frames.object_id} of a state is lost.")
         content = np.fromfile(path, np.uint8)
-        path.unlink()
+        (self._incoming / frames.object_id).unlink(missing_ok=True)
         return StoredState(records.data, content)
 
     def keep(self, object_id: str) -> None:
-        """Put a large part of a result into the spool."""
+        """Put a large part of a result into the spool.
+
+        Raises
+        ------
+        EngineError
+            If it has gone since the host was told that it is here.
+        """
         path = self._incoming / check_object_id(object_id)
         if path.exists():
             self._spool.adopt_object(object_id, path)
+            return
+        try:  # part of the message, too, as frozen layers are
+            content = np.memmap(self._cache.folder / object_id, np.uint8, "r")
+        except FileNotFoundError as error:
+            raise EngineError(f"The object {object_id} of a result is lost.") from error
+        self._spool.put_object(object_id, content.data)
 
     # -- for the server
 
     async def offset(self, caller: Caller, object_id: str) -> int | None:
         """Return how much of an object is here; ``None`` for all of it."""
         del caller
-        if any(path.exists() for path in self._places(object_id)):
+        # not those in the spool: they go with the replies that they belong to
+        if any((folder / object_id).exists() for folder in (self._cache.folder, self._incoming)):
             return None
         with contextlib.suppress(FileNotFoundError):
             return self._part(object_id).stat().st_size
