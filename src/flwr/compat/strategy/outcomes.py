@@ -44,8 +44,6 @@ def as_evaluated(returned: object, function: Function) -> tuple[float, dict[str,
     if len(parts) != 2:
         raise _wrong(function, expected, returned)
     loss, metrics = parts
-    if not isinstance(metrics, Mapping):
-        raise _wrong(function, expected, returned)
     return loss, _as_dict(metrics, function, expected)
 
 

@@ -166,6 +166,7 @@ def test_the_order_of_clients_is_its_state() -> None:
     asked = [strategy.configure_fit(n, NOTHING, manager)[0][0].cid for n in range(1, 6)]
     later.load_state_dict(saved(strategy.state_dict()))
     assert [later.configure_fit(n, NOTHING, manager)[0][0].cid for n in range(1, 6)] == asked
+    assert strategy.state_dict() == {"client_order": asked}
 
 
 def test_the_last_model_is_handed_on_as_it_is() -> None:
