@@ -1,6 +1,7 @@
 """`NumPyClient`: a legacy client that takes and gives lists of NumPy arrays."""
 
 from collections.abc import Callable
+from functools import cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -80,14 +81,12 @@ class NumPyClient:
 
     def to_client(self) -> Client:
         """Return a `Client` that does the same; it implements what this class overrides."""
-        own = {
-            name: method
-            for name, method in _CONVERTED.items()
+        own = tuple(
+            name
+            for name in _CONVERTED
             if getattr(type(self), name) is not getattr(NumPyClient, name)
-        }
-        wrapper = type("NumPyClientWrapper", (Client,), {"__init__": _keep, **own})
-        client: Client = wrapper(self)
-        return client
+        )
+        return _wrapper_class(own)(self)
 
 
 def has_get_properties(client: NumPyClient) -> bool:
@@ -108,6 +107,13 @@ def has_fit(client: NumPyClient) -> bool:
 def has_evaluate(client: NumPyClient) -> bool:
     """Whether a client's class implements ``evaluate``."""
     return type(client).evaluate is not NumPyClient.evaluate
+
+
+@cache  # a message each makes one
+def _wrapper_class(own: tuple[str, ...]) -> Callable[[NumPyClient], Client]:
+    """Return the class of clients that implement these methods, and these only."""
+    methods = {name: _CONVERTED[name] for name in own}
+    return type("NumPyClientWrapper", (Client,), {"__init__": _keep, **methods})
 
 
 def _keep(self: Any, numpy_client: NumPyClient) -> None:
