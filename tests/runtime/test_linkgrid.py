@@ -115,6 +115,14 @@ def test_a_timeout_that_is_no_time_is_refused(hub: AppHub, timeout: float) -> No
         grid_of(hub).send_and_receive(asks(1), timeout=timeout)
 
 
+@pytest.mark.parametrize("ttl", [-1.0, float("nan")])
+def test_a_message_that_lives_no_time_is_refused(hub: AppHub, ttl: float) -> None:
+    (message,) = asks(1)
+    message.metadata.ttl = ttl
+    with pytest.raises(ValueError, match="its ttl must be seconds"):
+        grid_of(hub).send_and_receive([message])
+
+
 def test_a_stream_gives_what_is_there_while_others_work(hub: AppHub) -> None:
     gate = held(hub, 2)
     stream = grid_of(hub).stream(asks(1, 2))

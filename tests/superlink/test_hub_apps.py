@@ -178,6 +178,13 @@ def test_a_message_sent_again_with_another_content_is_refused_by_name(hub: HubHe
     assert "not deterministic" in refused.reason
 
 
+@pytest.mark.parametrize("ttl", [-1.0, float("nan")])
+def test_a_message_that_lives_no_time_is_refused(hub: HubHere, ttl: float) -> None:
+    app, node = hub.app(), hub.node()
+    with pytest.raises(RefusedError, match="ttl"):
+        app.push(node.id, "m1", ttl=ttl)
+
+
 def test_a_message_without_its_body_is_refused(hub: HubHere) -> None:
     app, node = hub.app(), hub.node()
     with pytest.raises(RefusedError, match="has no body 3"):

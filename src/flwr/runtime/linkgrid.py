@@ -446,7 +446,9 @@ _NO_REPLY = Error(
 
 
 def _check(message: Message) -> None:
-    if message.metadata.ttl < 0:
-        raise ValueError(f"Invalid message: its ttl is negative ({message.metadata.ttl}).")
+    if not message.metadata.ttl >= 0:
+        raise ValueError(
+            f"Invalid message: its ttl must be seconds, 0 or more, not {message.metadata.ttl}."
+        )
     if not message.has_content():
         raise ValueError("Invalid message: it has no content.")

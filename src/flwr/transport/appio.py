@@ -8,7 +8,17 @@ import msgspec
 
 from flwr.transport.call import Access, Call
 from flwr.transport.fleet import RENEW_SECONDS
-from flwr.transport.parts import Body, Fab, Fault, Nothing, Plain, RunQuestion, RunSheet, Scalars
+from flwr.transport.parts import (
+    Body,
+    Fab,
+    Fault,
+    Nothing,
+    Plain,
+    RunQuestion,
+    RunSheet,
+    Scalars,
+    Seconds,
+)
 
 
 class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,7 +36,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     node_id: int
     message_type: str
     group_id: str = ""
-    ttl: float = 43200.0
+    ttl: Seconds = 43200.0
     meta: bytes = b""  # its metadata (wire), opaque to the hub
     body: int = 0  # index into the call's bodies
     scope: int = 0
@@ -38,7 +48,7 @@ class Collect(msgspec.Struct, frozen=True, omit_defaults=True):
     after: int = 0  # the sequence number of the last reply that is known
     atleast: int = 1  # answer when so many are there, or the time is up
     limit: int = 1000
-    wait: float = RENEW_SECONDS
+    wait: Seconds = RENEW_SECONDS
 
 
 class Push(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,7 +97,7 @@ class NodeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask for nodes; wait until so many are connected."""
 
     atleast: int = 0
-    wait: float = 0.0
+    wait: Seconds = 0.0
 
 
 class Node(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -188,7 +198,7 @@ class Launching(msgspec.Struct, frozen=True, omit_defaults=True):
     holding: list[Launched] = []
     capacity: int = 0
     kinds: tuple[str, ...] = ("serverapp",)  # serverapp, simulation
-    wait: float = RENEW_SECONDS
+    wait: Seconds = RENEW_SECONDS
 
 
 class Launch(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from flwr.transport.call import Access, Call
 from flwr.transport.fleet import RENEW_SECONDS
-from flwr.transport.parts import Body, Fab, Fault, RunQuestion, RunSheet, Scalars
+from flwr.transport.parts import Body, Fab, Fault, RunQuestion, RunSheet, Scalars, Seconds
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,7 +32,7 @@ class Take(msgspec.Struct, frozen=True, omit_defaults=True):
     holding: list[str] = []  # ids of jobs
     runs: list[int] = []  # whose app it has loaded
     capacity: int = 0
-    wait: float = RENEW_SECONDS
+    wait: Seconds = RENEW_SECONDS
 
 
 class Job(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,7 +5,7 @@ import msgspec
 from flwr.transport.appio import Nodes
 from flwr.transport.call import Access, Call
 from flwr.transport.fleet import RENEW_SECONDS
-from flwr.transport.parts import Fab, Nothing, Plain, RunQuestion, Scalars
+from flwr.transport.parts import Fab, Nothing, Plain, RunQuestion, Scalars, Seconds
 
 
 class StartRun(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,7 +63,7 @@ class Follow(msgspec.Struct, frozen=True, omit_defaults=True):
     run_id: int
     after: int = 0
     limit: int = 1000
-    wait: float = RENEW_SECONDS
+    wait: Seconds = RENEW_SECONDS
 
 
 class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):

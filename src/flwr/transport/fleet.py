@@ -7,7 +7,7 @@ brings finished replies up and new work down, and is the node's heartbeat.
 import msgspec
 
 from flwr.transport.call import Access, Call
-from flwr.transport.parts import Body, Fab, Fault, Nothing, RunQuestion, RunSheet, Scalars
+from flwr.transport.parts import Body, Fab, Fault, Nothing, RunQuestion, RunSheet, Scalars, Seconds
 
 RENEW_SECONDS = 50.0  # an exchange is answered after that long at the latest; proxies cut at 60
 
@@ -48,7 +48,7 @@ class Exchange(msgspec.Struct, frozen=True, omit_defaults=True):
     holding: list[str] = []  # received and not answered: everything else is handed out again
     runs: list[int] = []  # of which it keeps contexts, workers or objects
     capacity: int = 0  # how much more work it takes; 0 while it is busy
-    wait: float = RENEW_SECONDS
+    wait: Seconds = RENEW_SECONDS
 
 
 class Work(msgspec.Struct, frozen=True, omit_defaults=True):

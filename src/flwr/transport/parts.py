@@ -1,6 +1,6 @@
 """What several calls carry: contents in parts, and errors."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -9,6 +9,7 @@ BODY_BYTES = 1 << 20  # the most that the inline parts of one body may come to
 OBJECT_ID_LENGTH = 64  # hexadecimal digits of a BLAKE3 hash
 
 Scalars = dict[str, bool | int | float | str]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]  # NaN is refused with negative ones
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
