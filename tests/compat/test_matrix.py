@@ -3,14 +3,10 @@
 Each app is one file that runs unchanged on both; `take_outputs.py` has run them on upstream.
 """
 
-import itertools
-import json
-import math
-import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from comparing import DATA, differences, made_by_upstream, put
 from outcome import APPS, outcome_of
 from take_outputs import NAMES
 
@@ -78,48 +74,11 @@ INSTEAD: dict[str, dict[str, Any]] = {
 TOLERANCE = {"numpy": 1e-9, "sklearn": 1e-4, "torch": 1e-3, "xgboost": 1e-5, "records": 1e-9}
 OVER_GRPC = 1e-6  # upstream's start_server sends a loss as float32
 
-NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
-
-
-def differences(ours: Any, theirs: Any, within: float, place: str = "") -> list[str]:
-    """Say where an outcome is not the other one."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        found = (
-            [f"{place}: {sorted(ours)} {sorted(theirs)}"] if ours.keys() != theirs.keys() else []
-        )
-        for name in theirs.keys() & ours.keys():
-            found += differences(ours[name], theirs[name], within, f"{place}/{name}")
-        return found
-    if isinstance(theirs, list) and isinstance(ours, list) and len(ours) == len(theirs):
-        pairs = zip(ours, theirs, strict=True)
-        each = [differences(a, b, within, f"{place}/{at}") for at, (a, b) in enumerate(pairs)]
-        return list(itertools.chain.from_iterable(each))
-    if isinstance(theirs, str) and isinstance(ours, str):
-        same = NUMBER.split(ours) == NUMBER.split(theirs)
-        numbers = zip(NUMBER.findall(ours), NUMBER.findall(theirs), strict=False)
-        same = same and all(_close(float(a), float(b), max(within, 1e-4)) for a, b in numbers)
-    elif isinstance(theirs, float):
-        same = isinstance(ours, float) and _close(ours, theirs, within)
-    else:
-        same = type(ours) is type(theirs) and ours == theirs
-    return [] if same else [f"{place}: {ours!r} instead of {theirs!r}"]
-
-
-def _close(ours: float, theirs: float, within: float) -> bool:
-    return math.isclose(ours, theirs, rel_tol=within, abs_tol=within * 1e-2)
-
-
-def put(outcome: dict[str, Any], place: str, value: Any) -> None:
-    *way, last = place.split("/")
-    for name in way:
-        outcome = outcome[int(name)] if isinstance(outcome, list) else outcome[name]
-    outcome[int(last) if isinstance(outcome, list) else last] = value
-
 
 def test_no_two_apps_are_in_one_cell() -> None:
     assert len(set(MATRIX.values())) == len(MATRIX) >= 25
     assert sorted(MATRIX) == NAMES
-    assert {path.stem for path in (Path(__file__).parent / "data").iterdir()} == set(NAMES)
+    assert {path.stem for path in DATA.iterdir()} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", sorted(MATRIX))
@@ -127,8 +86,7 @@ def test_an_app_makes_what_it_makes_with_upstream(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(APPS))
-    theirs = json.loads((Path(__file__).parent / "data" / f"{name}.json").read_text())
-    del theirs["made_with"]
+    theirs = made_by_upstream(name)
     for place, value in INSTEAD.get(name, {}).items():
         put(theirs, place, value)
     within = TOLERANCE[MATRIX[name].framework]

@@ -42,9 +42,9 @@ class Every(Criterion):
 
 class Selective(FedAvg):
     def configure_fit(self, server_round, parameters, client_manager):
-        clients = client_manager.sample(3, min_num_clients=6, criterion=Every(2))
+        clients = client_manager.sample(2, min_num_clients=4, criterion=Every(2))
         if server_round == 3:
-            clients = client_manager.sample(5, min_num_clients=6, criterion=Every(2))  # too many
+            clients = client_manager.sample(3, min_num_clients=4, criterion=Every(2))  # too many
         return [(client, FitIns(parameters, {})) for client in clients]
 
 
@@ -65,9 +65,9 @@ server_app = ServerApp(
         fit_metrics_aggregation_fn=numbers,
         evaluate_metrics_aggregation_fn=numbers,
         initial_parameters=ndarrays_to_parameters(zeros()),
-        min_fit_clients=6,
-        min_evaluate_clients=6,
-        min_available_clients=6,
+        min_fit_clients=4,
+        min_evaluate_clients=4,
+        min_available_clients=4,
     ),
 )
 
@@ -76,6 +76,6 @@ def run():
     run_simulation(
         server_app,
         client_app,
-        num_supernodes=6,
+        num_supernodes=4,
         backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
     )

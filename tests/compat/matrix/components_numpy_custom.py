@@ -67,9 +67,9 @@ class CustomStrategy(FedAvg):
     def configure_fit(
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
     ) -> list[tuple[ClientProxy, FitIns]]:
-        client_manager.wait_for(2)
+        client_manager.wait_for(4)
         available = client_manager.num_available()
-        clients = client_manager.sample(num_clients=available, min_num_clients=2)
+        clients = client_manager.sample(num_clients=available, min_num_clients=4)
         clients.sort(key=lambda client: int(client.cid))
         config = {"lr": self.learning_rate, "round": server_round}
         return [(client, FitIns(parameters, dict(config))) for client in clients]
@@ -125,4 +125,4 @@ server_app = ServerApp(server_fn=server_fn)
 
 
 def run():
-    run_simulation(server_app, client_app, 2)
+    run_simulation(server_app, client_app, 4)
