@@ -1,6 +1,7 @@
 """Hub, nodes, ServerApps and workers are killed at random instants; the run comes out the same.
 
-`FLWR_CHAOS_KILLS` and `FLWR_CHAOS_SEED` make it longer and other (`make chaos`).
+Thirty kills in each of the two modes; `FLWR_CHAOS_KILLS` and `FLWR_CHAOS_SEED` make it longer and
+other (`make chaos`).
 """
 
 import os
@@ -23,7 +24,7 @@ from chaos import (
 )
 from deployed import Deployment, Running, free_ports, gate, wait_until
 
-KILLS = int(os.environ.get("FLWR_CHAOS_KILLS", "50"))
+KILLS = int(os.environ.get("FLWR_CHAOS_KILLS", "30"))
 SEED = int(os.environ.get("FLWR_CHAOS_SEED", "1"))
 ROUNDS = KILLS  # about so many are done meanwhile; the last one waits until all are killed
 NODES = 3
