@@ -160,18 +160,18 @@ def start_client(
             return Message(RecordDict(), reply_to=message)
         return app(message, context)
 
-    with _folder() as folder:
-        tls = None
-        if root_certificates is not None or insecure is False:
-            tls = _client_tls(root_certificates, folder)
-        while True:
+    while True:
+        with _folder() as folder:  # one that comes back is another client
+            tls = None
+            if root_certificates is not None or insecure is False:
+                tls = _client_tls(root_certificates, folder)
             take_part(answer, RECONNECT, address, tls, patience, folder)
-            seconds = farewell.pop()
-            if seconds is None:
-                log(INFO, "Disconnect and shut down")
-                return
-            log(INFO, "Disconnect, and come back in %s s", seconds)
-            threading.Event().wait(seconds)
+        seconds = farewell.pop()
+        if seconds is None:
+            log(INFO, "Disconnect and shut down")
+            return
+        log(INFO, "Disconnect, and come back in %s s", seconds)
+        threading.Event().wait(seconds)
 
 
 def start_numpy_client(

@@ -29,6 +29,7 @@ from flwr.serverapp.grid import Grid
 
 _A_DAY = 86_400  # seconds
 _FAREWELL = 5.0  # seconds; who does not hear it in time goes on looking for the server
+_SOON = 0.01  # seconds
 _LOOK_AGAIN = 1.0  # seconds; for grids that cannot wait for nodes
 RECONNECT = "reconnect"  # the type of the message that lets a client go
 
@@ -109,7 +110,11 @@ class GridClientProxy(ClientProxy):
         """Let the client disconnect, and wait until it has; a SuperNode stays connected."""
         if lets_clients_go(self.grid):
             within = _FAREWELL if timeout is None else min(timeout, _FAREWELL)
+            deadline = time.monotonic() + within
             self._ask(reconnect_content(ins), RECONNECT, within, group_id)
+            pause = threading.Event()
+            while self.node_id in self.grid.get_node_ids() and time.monotonic() < deadline:
+                pause.wait(_SOON)  # its goodbye follows its reply
         return DisconnectRes("")
 
     @cached_property
