@@ -256,6 +256,9 @@ def test_cohorts_of_another_size_are_warned_of_before_training_and_after(
     first, *_, last = (text for text in warnings_in(caplog.records) if "sampled" in text)
     assert first.startswith("configure_fit: 2 clients are asked, but num_sampled_clients is 3")
     assert last.startswith("The number of clients returning parameters (2) differs from the number")
+    caplog.clear()
+    round_of(server_side(noise_multiplier=1.0), START, trained([[0.0, 0.0]], [[0.0, 0.0]]))
+    assert [text for text in warnings_in(caplog.records) if "sampled" in text] == []
 
 
 def test_noise_cannot_be_predicted() -> None:

@@ -211,6 +211,9 @@ def test_results_that_do_not_fit_the_model_are_refused() -> None:
 def test_settings_of_optimisers_are_checked(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         FedAdam(initial_parameters=START, **settings)
+    if "eta" in settings:
+        with pytest.raises(ValueError, match="eta"):
+            FedOpt(initial_parameters=START, **settings)
 
 
 # --- state -----------------------------------------------------------------------------------
