@@ -60,6 +60,13 @@ def test_options_without_meaning_are_told(caplog: pytest.LogCaptureFixture) -> N
     assert "Exit Code: 305" in caplog.text
 
 
+def test_that_clientapps_are_served_without_tls_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    options = ["--insecure", "--superlink", "127.0.0.1:9", "--max-retries", "0"]
+    hosts = ["--isolation", "process", "--clientappio-api-address", "127.0.0.1:0"]
+    assert run_supernode([*options, *hosts]) == 1
+    assert "ClientApps are served without TLS" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

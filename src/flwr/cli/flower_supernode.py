@@ -89,6 +89,12 @@ def _hosts(given: argparse.Namespace) -> Address:
 def _hosts_tls(given: argparse.Namespace) -> ServerTls | None:
     files = (given.ssl_certfile, given.ssl_keyfile, given.ssl_ca_certfile)
     if not any(files):
+        if given.isolation == "process":
+            log(
+                logging.WARNING,
+                "ClientApps are served without TLS: who is on that network reads what they get "
+                "and answer. (--ssl-certfile, --ssl-keyfile and --ssl-ca-certfile encrypt it.)",
+            )
         return None
     if not all(files):
         raise SettingsError(
