@@ -3,8 +3,10 @@
 import importlib
 import os
 import re
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,44 @@ def names_in(section: str) -> set[str]:
 
 
 def test_the_first_app_learns_what_the_tutorial_says() -> None:
+    assert run_code("first_app.py")[-1] == "learned: [ 3. -1.]"
+    text = (PROJECT / "docs" / "write-an-app.md").read_text()
+    assert "learned: [ 3. -1.]" in text
+
+
+def test_the_app_of_the_older_interface_learns_what_the_page_says() -> None:
+    output = run_code("legacy_app.py")
+    text = (PROJECT / "docs" / "move-here.md").read_text()
+    learned = [line for line in output if line.startswith("learned: ")]
+    assert learned == ["learned: [ 3. -1.]"]
+    assert f"`{learned[0]}`" in text
+
+
+def test_the_scripts_of_the_older_interface_end_as_the_page_says() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with ThreadPoolExecutor() as together:
+        clients = [
+            together.submit(run_code, "legacy_client.py", address, number)
+            for number in ("1.0", "3.0")
+        ]
+        last = run_code("legacy_server.py", address)[-1]
+        assert [client.result() for client in clients] == [[], []]
+    assert last.startswith("losses: ")
+    assert f"`{last}`" in (PROJECT / "docs" / "move-here.md").read_text()
+
+
+def run_code(name: str, *arguments: str) -> list[str]:
+    """Run a file of ``docs/code``; return the lines it prints."""
     result = subprocess.run(
-        [sys.executable, PROJECT / "docs" / "code" / "first_app.py"],
+        [sys.executable, PROJECT / "docs" / "code" / name, *arguments],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "NO_COLOR": "1"},
     )
-    assert result.stdout.splitlines()[-1] == "learned: [ 3. -1.]"
-    text = (PROJECT / "docs" / "write-an-app.md").read_text()
-    assert "learned: [ 3. -1.]" in text
+    return result.stdout.splitlines()
 
 
 def test_names_that_come_later_are_listed_as_such() -> None:

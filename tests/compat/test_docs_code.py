@@ -1,4 +1,4 @@
-"""The code of the pages on strategies and mods runs, and prints what the pages say."""
+"""The code of the pages on strategies, mods and older apps runs, and prints what the pages say."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [*sorted((DOCS / "strategies").glob("*.md")), DOCS / "mods.md"]
+PAGES = [*sorted((DOCS / "strategies").glob("*.md")), DOCS / "mods.md", DOCS / "move-here.md"]
 CODE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
