@@ -24,9 +24,11 @@ def output_of(script: str, *arguments: str) -> str:
         ("bench_strategies.py", ["--replies", "3", "--values", "1000", "--runs", "1"]),
         ("bench_robust.py", ["--replies", "7", "--values", "1000", "--malicious", "1"]),
         ("bench_trees.py", ["--nodes", "2", "--rounds", "2"]),
-        ("durable_messages.py", ["--scale", "0.01"]),
-        ("exchange_latency.py", ["--exchanges", "20", "--idle", "0"]),
-        ("many_nodes.py", ["200", "--rounds", "3"]),
+        pytest.param("durable_messages.py", ["--scale", "0.01"], marks=pytest.mark.slow),
+        pytest.param(
+            "exchange_latency.py", ["--exchanges", "20", "--idle", "0"], marks=pytest.mark.slow
+        ),
+        pytest.param("many_nodes.py", ["200", "--rounds", "3"], marks=pytest.mark.slow),
         ("startup.py", ["--runs", "1"]),
     ],
 )
