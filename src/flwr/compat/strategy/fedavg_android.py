@@ -12,7 +12,7 @@ from flwr.compat.strategy.fedavg import (
     FedAvg,
     FitResults,
 )
-from flwr.compat.strategy.updates import Result, client_name, number_of, updates_from
+from flwr.compat.strategy.updates import Result, client_name, examples_of, number_of, updates_from
 from flwr.compat.typing import MetricsAggregationFn, NDArray, NDArrays, Parameters, Scalar
 from flwr.serverapp.strategy.replies import Update
 
@@ -86,7 +86,7 @@ class FedAvgAndroid(FedAvg):
                     number=number_of(client, place),
                     name=f"client {client_name(client, place)}",
                     model=self.parameters_to_ndarrays(result.parameters),
-                    weight=float(result.num_examples),
+                    weight=examples_of(client, place, result.num_examples),
                 )
                 for place, (client, result) in enumerate(results)
             ]

@@ -66,7 +66,7 @@ def updates_of(
                 number=number_of(client, place),
                 name=f"client {client_name(client, place)}",
                 model=model_of(result.parameters),
-                weight=_examples(client, place, result.num_examples) if weighted else 1.0,
+                weight=examples_of(client, place, result.num_examples) if weighted else 1.0,
             )
             for place, (client, result) in enumerate(results)
         ]
@@ -108,6 +108,22 @@ def number_of(client: object, place: int) -> int:
     return node_id if isinstance(node_id, int) else place
 
 
+def examples_of(client: ClientProxy, place: int, count: object) -> float:
+    """Return how much a client's result counts.
+
+    Raises
+    ------
+    InconsistentResultsError
+        If that is no number, negative or not finite.
+    """
+    if isinstance(count, Real) and 0 <= float(count) < inf:
+        return float(count)
+    raise InconsistentResultsError(
+        f"Client {client_name(client, place)} reports num_examples={count!r:.60}: it must be a "
+        "number, finite and not negative."
+    )
+
+
 def model_of(parameters: Parameters) -> Model:
     """Return the arrays of parameters, only for reading; no copy.
 
@@ -143,15 +159,6 @@ def by_place(model: Parameters | NDArrays) -> dict[str, np.ndarray]:
 def as_parameters(record: ArrayRecord) -> Parameters:
     """Return parameters over a record that a reducer made, which must not change any more."""
     return lazy_parameters(record, NUMPY_STYPE)
-
-
-def _examples(client: ClientProxy, place: int, count: object) -> float:
-    if isinstance(count, Real) and 0 <= float(count) < inf:
-        return float(count)
-    raise InconsistentResultsError(
-        f"Client {client_name(client, place)} reports num_examples={count!r:.60}: it must be a "
-        "number, finite and not negative."
-    )
 
 
 def _layout(model: Model) -> Layout:

@@ -78,6 +78,8 @@ def test_kinship() -> None:
     for name in ("FedAdagrad", "FedAdam", "FedYogi"):
         assert issubclass(getattr(strategy, name), strategy.FedOpt)
     assert issubclass(strategy.DPFedAvgAdaptive, strategy.DPFedAvgFixed)
+    for cls, name in ((strategy.FedOpt, "current_weights"), (strategy.QFedAvg, "pre_weights")):
+        assert getattr(cls, name) is vars(cls)[name]
 
 
 def test_the_six_methods_are_abstract() -> None:
