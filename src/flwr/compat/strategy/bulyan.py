@@ -84,7 +84,7 @@ class Bulyan(FedAvg):
         self.first_aggregation_rule = first_aggregation_rule
         self.aggregation_rule_kwargs = aggregation_rule_kwargs
 
-    def _updates(self, server_round: int, results: FitResults) -> Iterable[Update]:
+    def _results_to_reduce(self, server_round: int, results: FitResults) -> Iterable[Update]:
         check_bulyan_rule(self.first_aggregation_rule, **self.aggregation_rule_kwargs)
         return for_bulyan(updates_of(results, weighted=False), self.num_malicious_clients)
 

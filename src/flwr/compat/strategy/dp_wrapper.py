@@ -26,7 +26,7 @@ from flwr.serverapp.strategy.dp_release import (
     warn_of_count,
 )
 
-_MAKERS = frozenset({"aggregate_fit", "_new_model", "_updates", "_array_reducer"})
+_MAKERS = frozenset({"aggregate_fit", "_model_of_results", "_results_to_reduce", "_array_reducer"})
 
 
 class PrivacyWrapper(Wrapper):

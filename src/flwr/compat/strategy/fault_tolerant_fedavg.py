@@ -60,6 +60,6 @@ class FaultTolerantFedAvg(FedAvg):
     def __repr__(self) -> str:
         return "FaultTolerantFedAvg()"
 
-    def _suffice(self, results: Sequence[Any], failures: Sequence[Any], phase: str) -> bool:
+    def _suffices_for(self, results: Sequence[Any], failures: Sequence[Any], phase: str) -> bool:
         least = self.completion_rate_fit if phase == "fit" else self.completion_rate_evaluate
         return bool(results) and len(results) / (len(results) + len(failures)) >= least

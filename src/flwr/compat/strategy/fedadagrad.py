@@ -75,5 +75,5 @@ class FedAdagrad(FedOpt):
             v_init=v_init,
         )
 
-    def _rule(self, server_round: int) -> Adagrad:
+    def _optimiser_rule(self, server_round: int) -> Adagrad:
         return Adagrad(self.eta, self.tau, self.beta_1, v_init=self.v_init)

@@ -88,7 +88,7 @@ class FedAdam(FedOpt):
             v_init=v_init,
         )
 
-    def _rule(self, server_round: int) -> Adam:
+    def _optimiser_rule(self, server_round: int) -> Adam:
         return Adam(
             self.eta,
             self.tau,

@@ -132,7 +132,9 @@ class FedAvg(Strategy):
         function = self.evaluate_fn
         if function is None:
             return None
-        return as_evaluated(function(server_round, self._opened(parameters), {}), function)
+        return as_evaluated(
+            function(server_round, self._model_to_evaluate(parameters), {}), function
+        )
 
     def configure_fit(
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
@@ -164,34 +166,34 @@ class FedAvg(Strategy):
         InconsistentMessageReplies
             If the clients' arrays differ in number or shape; it is a `ValueError`, too.
         """
-        if not self._suffice(results, failures, "fit"):
+        if not self._suffices_for(results, failures, "fit"):
             return None, {}
-        parameters = self._new_model(server_round, results)
+        parameters = self._model_of_results(server_round, results)
         if parameters is None:
             return None, {}
         function = self.fit_metrics_aggregation_fn
-        return parameters, self._metrics("fit", function, server_round, results)
+        return parameters, self._aggregated_metrics("fit", function, server_round, results)
 
     def aggregate_evaluate(
         self, server_round: int, results: EvaluateResults, failures: EvaluateFailures
     ) -> tuple[float | None, dict[str, Scalar]]:
         """Return the weighted mean of the clients' losses."""
-        if not self._suffice(results, failures, "evaluate"):
+        if not self._suffices_for(results, failures, "evaluate"):
             return None, {}
-        loss = self._loss(results)
+        loss = self._mean_loss(results)
         if loss is None:
             return None, {}
         function = self.evaluate_metrics_aggregation_fn
-        return loss, self._metrics("evaluate", function, server_round, results)
+        return loss, self._aggregated_metrics("evaluate", function, server_round, results)
 
-    def _suffice(self, results: Sequence[Any], failures: Sequence[Any], phase: str) -> bool:
+    def _suffices_for(self, results: Sequence[Any], failures: Sequence[Any], phase: str) -> bool:
         """Whether a round's results are aggregated at all."""
         return bool(results) and (self.accept_failures or not failures)
 
-    def _new_model(self, server_round: int, results: FitResults) -> Parameters | None:
+    def _model_of_results(self, server_round: int, results: FitResults) -> Parameters | None:
         """Make one model of the clients'; None keeps the current one."""
         reducer = self._array_reducer("aggregate_fit", TOGETHER)
-        for update in self._updates(server_round, results):
+        for update in self._results_to_reduce(server_round, results):
             reducer.add(update)
         reduced = reducer.finish()
         if reduced is None:
@@ -199,7 +201,7 @@ class FedAvg(Strategy):
             return None
         return self._server_step(server_round, reduced)
 
-    def _updates(self, server_round: int, results: FitResults) -> Iterable[Update]:
+    def _results_to_reduce(self, server_round: int, results: FitResults) -> Iterable[Update]:
         """Say whose models are reduced, and how much they count."""
         return updates_of(results)
 
@@ -211,7 +213,7 @@ class FedAvg(Strategy):
         """Return the new model, given what the clients' were reduced to: here, just that."""
         return as_parameters(reduced)
 
-    def _loss(self, results: EvaluateResults) -> float | None:
+    def _mean_loss(self, results: EvaluateResults) -> float | None:
         """Make one loss of the clients'."""
         losses = [(result.num_examples, result.loss) for _, result in results]
         if not any(examples for examples, _ in losses):
@@ -230,7 +232,7 @@ class FedAvg(Strategy):
             )
         return loss
 
-    def _metrics(
+    def _aggregated_metrics(
         self,
         phase: str,
         function: MetricsAggregationFn | None,
@@ -246,7 +248,7 @@ class FedAvg(Strategy):
         ]
         return as_metrics(function(pairs), function)
 
-    def _opened(self, parameters: Parameters) -> NDArrays:
+    def _model_to_evaluate(self, parameters: Parameters) -> NDArrays:
         """Return a model as ``evaluate_fn`` is given it."""
         return parameters_to_ndarrays(parameters)
 

@@ -79,7 +79,7 @@ class FedAvgAndroid(FedAvg):
         """Return values as a one-dimensional float32 array, only for reading."""
         return np.frombuffer(tensor, dtype=np.float32)
 
-    def _updates(self, server_round: int, results: FitResults) -> Iterable[Update]:
+    def _results_to_reduce(self, server_round: int, results: FitResults) -> Iterable[Update]:
         return updates_from(
             [
                 Result(
@@ -95,7 +95,7 @@ class FedAvgAndroid(FedAvg):
     def _server_step(self, server_round: int, reduced: ArrayRecord) -> Parameters:
         return self.ndarrays_to_parameters(memory.views(reduced))
 
-    def _metrics(
+    def _aggregated_metrics(
         self,
         phase: str,
         function: MetricsAggregationFn | None,
@@ -104,5 +104,5 @@ class FedAvgAndroid(FedAvg):
     ) -> dict[str, Scalar]:
         return {}
 
-    def _opened(self, parameters: Parameters) -> NDArrays:
+    def _model_to_evaluate(self, parameters: Parameters) -> NDArrays:
         return self.parameters_to_ndarrays(parameters)

@@ -80,7 +80,7 @@ class FedAvgM(FedAvg):
         )
         self.server_learning_rate = server_learning_rate
         self.server_momentum = server_momentum
-        self._rule()  # checks the settings
+        self._optimiser_rule()  # checks the settings
         self.server_opt = server_momentum != 0.0 or server_learning_rate != 1.0
         self.momentum_vector: NDArrays | None = None
 
@@ -106,7 +106,7 @@ class FedAvgM(FedAvg):
         velocity = taken(state["velocity"])
         self.momentum_vector = None if velocity is None else list(velocity.values())
 
-    def _rule(self) -> Momentum:
+    def _optimiser_rule(self) -> Momentum:
         return Momentum(self.server_learning_rate, self.server_momentum)
 
     def _server_step(self, server_round: int, reduced: ArrayRecord) -> Parameters:
@@ -116,7 +116,7 @@ class FedAvgM(FedAvg):
             raise AssertionError(
                 "When using server-side optimization, model needs to be initialized."
             )
-        rule, current = self._rule(), by_place(self.initial_parameters)
+        rule, current = self._optimiser_rule(), by_place(self.initial_parameters)
         moments = [moment_of(self.momentum_vector) for _ in rule.starts]
         self.initial_parameters = as_parameters(take_step(rule, current, reduced, moments))
         for velocity in moments:

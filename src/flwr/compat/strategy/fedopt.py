@@ -100,7 +100,7 @@ class FedOpt(FedAvg):
         self.v_init = v_init
         self.m_t: NDArrays | None = None
         self.v_t: NDArrays | None = None
-        self._rule(1)  # checks the settings
+        self._optimiser_rule(1)  # checks the settings
 
     def configure_fit(
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
@@ -118,13 +118,13 @@ class FedOpt(FedAvg):
         for name in ("m_t", "v_t"):
             setattr(self, name, list((taken(state[name]) or {}).values()) or None)
 
-    def _rule(self, server_round: int) -> Adaptive | None:
+    def _optimiser_rule(self, server_round: int) -> Adaptive | None:
         """Return how the server steps in a round; without a rule it takes the mean."""
         Adaptive(self.eta, self.tau, self.beta_1, self.beta_2, self.v_init)
         return None
 
     def _server_step(self, server_round: int, reduced: ArrayRecord) -> Parameters:
-        rule = self._rule(server_round)
+        rule = self._optimiser_rule(server_round)
         if rule is None:
             return as_parameters(reduced)
         current = held_by_place(self, "current_weights")

@@ -53,7 +53,7 @@ class FedXgbBagging(TreeStrategy):
     def __init__(self, evaluate_function: EvaluateFunction | None = None, **kwargs: Any) -> None:
         self.evaluate_function = evaluate_function
         self.global_model: bytes | None = None
-        self._parsed: TreeModel | None = None  # the last global model, parsed once
+        self._parsed_model: TreeModel | None = None  # the last global model, parsed once
         super().__init__(**kwargs)
 
     def evaluate(
@@ -72,7 +72,7 @@ class FedXgbBagging(TreeStrategy):
         self.global_model = next(iter(parameters.tensors), None)
         return super().configure_fit(server_round, parameters, client_manager)
 
-    def _new_model(self, server_round: int, results: FitResults) -> Parameters | None:
+    def _model_of_results(self, server_round: int, results: FitResults) -> Parameters | None:
         trees = TreeUnion("aggregate_fit", self._base())
         for place, (client, result) in enumerate(results):
             for tensor in result.parameters.tensors:
@@ -80,19 +80,19 @@ class FedXgbBagging(TreeStrategy):
         model = trees.finish()
         if model is None:
             return None
-        self._parsed, self.global_model = model, model.text
+        self._parsed_model, self.global_model = model, model.text
         return Parameters(tensor_type="", tensors=[model.text])
 
     def _base(self) -> TreeModel | None:
         text = self.global_model
         if not text:
             return None
-        if self._parsed is None or self._parsed.text != text:
+        if self._parsed_model is None or self._parsed_model.text != text:
             try:
-                self._parsed = TreeModel(text)
+                self._parsed_model = TreeModel(text)
             except ValueError as error:
                 raise AggregationError(f"The global model cannot be used: {error}.") from error
-        return self._parsed
+        return self._parsed_model
 
 
 def _update(number: int, tensor: bytes) -> Update:

@@ -36,7 +36,7 @@ class FedXgbCyclic(TreeStrategy):
 
     def __init__(self, **kwargs: Any) -> None:
         self.global_model: bytes | None = None
-        self._order: dict[str, int] = {}  # the place of each client, by cid
+        self._client_order: dict[str, int] = {}  # the place of each client, by cid
         super().__init__(**kwargs)
 
     def configure_fit(
@@ -55,11 +55,11 @@ class FedXgbCyclic(TreeStrategy):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rounds to come depend on: the order of the clients."""
-        return {"client_order": list(self._order)}
+        return {"client_order": list(self._client_order)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave."""
-        self._order = {cid: place for place, cid in enumerate(state["client_order"])}
+        self._client_order = {cid: place for place, cid in enumerate(state["client_order"])}
 
     def _turn(
         self, server_round: int, pairs: list[tuple[ClientProxy, Ins]]
@@ -67,11 +67,11 @@ class FedXgbCyclic(TreeStrategy):
         if not pairs:
             return []
         for client, _ in pairs:
-            self._order.setdefault(client.cid, len(self._order))
-        pairs = sorted(pairs, key=lambda pair: self._order[pair[0].cid])
+            self._client_order.setdefault(client.cid, len(self._client_order))
+        pairs = sorted(pairs, key=lambda pair: self._client_order[pair[0].cid])
         return [pairs[(server_round - 1) % len(pairs)]]
 
-    def _new_model(self, server_round: int, results: FitResults) -> Parameters | None:
+    def _model_of_results(self, server_round: int, results: FitResults) -> Parameters | None:
         tensors = [tensor for _, result in results for tensor in result.parameters.tensors]
         if not tensors:
             return None

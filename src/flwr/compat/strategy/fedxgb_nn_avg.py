@@ -29,17 +29,17 @@ class FedXgbNnAvg(FedAvg):
         super().__init__(*args, **kwargs)
         warn_deprecated_feature("`FedXgbNnAvg` strategy")
 
-    def _new_model(self, server_round: int, results: FitResults) -> Any:  # no Parameters
-        network = super()._new_model(server_round, results)
+    def _model_of_results(self, server_round: int, results: FitResults) -> Any:  # no Parameters
+        network = super()._model_of_results(server_round, results)
         pairs: list[Any] = [result.parameters for _, result in results]
         return None if network is None else [network, [trees for _, trees in pairs]]
 
-    def _updates(self, server_round: int, results: FitResults) -> Iterable[Update]:
+    def _results_to_reduce(self, server_round: int, results: FitResults) -> Iterable[Update]:
         networks = []
         for client, result in results:
             pair: Any = result.parameters
             networks.append((client, replace(result, parameters=pair[0].parameters)))
         return updates_of(networks)
 
-    def _opened(self, parameters: Parameters) -> Any:  # as it is
+    def _model_to_evaluate(self, parameters: Parameters) -> Any:  # as it is
         return parameters

@@ -82,5 +82,5 @@ class FedYogi(FedOpt):
             v_init=v_init,
         )
 
-    def _rule(self, server_round: int) -> Yogi:
+    def _optimiser_rule(self, server_round: int) -> Yogi:
         return Yogi(self.eta, self.tau, self.beta_1, self.beta_2, self.v_init)

@@ -78,6 +78,6 @@ class Krum(FedAvg):
         self.num_malicious_clients = num_malicious_clients
         self.num_clients_to_keep = num_clients_to_keep
 
-    def _updates(self, server_round: int, results: FitResults) -> Iterable[Update]:
+    def _results_to_reduce(self, server_round: int, results: FitResults) -> Iterable[Update]:
         updates = updates_of(results)
         return best_by_krum(updates, self.num_malicious_clients, self.num_clients_to_keep)

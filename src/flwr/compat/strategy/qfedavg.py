@@ -114,8 +114,8 @@ class QFedAvg(FedAvg):
         self.pre_weights = parameters
         return super().configure_fit(server_round, parameters, client_manager)
 
-    def _updates(self, server_round: int, results: FitResults) -> Iterable[Update]:
-        losses = self._losses(server_round, results)
+    def _results_to_reduce(self, server_round: int, results: FitResults) -> Iterable[Update]:
+        losses = self._client_losses(server_round, results)
         updates = updates_of(results, weighted=False)
         for update, loss in zip(updates, losses, strict=True):
             yield update._replace(metrics=MetricRecord({self.train_loss_key: loss}))
@@ -123,14 +123,14 @@ class QFedAvg(FedAvg):
     def _array_reducer(self, phase: str, together: int) -> FairMean:
         return FairMean(
             phase,
-            record_of(self._sent()),
+            record_of(self._sent_parameters()),
             self.q_param,
             self.learning_rate,
             lambda update: float(update.metrics[self.train_loss_key]),  # type: ignore[arg-type]  # put there
             together=together,
         )
 
-    def _sent(self) -> Parameters:
+    def _sent_parameters(self) -> Parameters:
         """Return the model that was sent out.
 
         Raises
@@ -146,7 +146,7 @@ class QFedAvg(FedAvg):
             )
         return sent
 
-    def _losses(self, server_round: int, results: FitResults) -> list[float]:
+    def _client_losses(self, server_round: int, results: FitResults) -> list[float]:
         """Return each client's loss of the model that it was sent.
 
         Raises
@@ -160,7 +160,7 @@ class QFedAvg(FedAvg):
                 _checked(result.metrics[key], f"'{key}' of client {client_name(client, place)}")
                 for place, (client, result) in enumerate(results)
             ]
-        evaluated = self.evaluate(server_round, self._sent())
+        evaluated = self.evaluate(server_round, self._sent_parameters())
         if evaluated is None:
             raise ValueError(
                 "q-FedAvg needs the loss of the model that the clients were sent: let all of them "

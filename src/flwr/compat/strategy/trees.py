@@ -7,10 +7,10 @@ from flwr.compat.typing import MetricsAggregationFn, Scalar
 class TreeStrategy(FedAvg):
     """Samples and aggregates metrics as FedAvg; the distributed loss is 0."""
 
-    def _loss(self, results: EvaluateResults) -> float:
+    def _mean_loss(self, results: EvaluateResults) -> float:
         return 0
 
-    def _metrics(
+    def _aggregated_metrics(
         self,
         phase: str,
         function: MetricsAggregationFn | None,
@@ -19,4 +19,4 @@ class TreeStrategy(FedAvg):
     ) -> dict[str, Scalar]:
         if phase == "fit" and function is None:  # usual here, and no word upstream
             return {}
-        return super()._metrics(phase, function, server_round, results)
+        return super()._aggregated_metrics(phase, function, server_round, results)
