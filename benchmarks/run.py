@@ -175,7 +175,13 @@ CASES = {
         ),
     ),
     "sim_small": Case("sim_small.py", (ROUND, FIRST, PEAK), ("--api", "message"), shared=True),
+    "sim_small, legacy": Case(
+        "sim_small.py", (ROUND, FIRST, PEAK), ("--api", "legacy"), shared=True
+    ),
     "sim_large_model": Case("sim_large_model.py", (ROUND, PEAK), ("--api", "message"), shared=True),
+    "sim_large_model, legacy": Case(
+        "sim_large_model.py", (ROUND, PEAK), ("--api", "legacy"), shared=True
+    ),
     "sim_many_nodes": Case(
         "sim_many_nodes.py", (ROUND, FIRST), ("--api", "message", "--nodes", "10000"), shared=True
     ),
@@ -186,6 +192,12 @@ CASES = {
             Figure("(the same in NumPy)", "numpy_blocked_gb_s", "GB/s", more_is_better=True),
         ),
         ("--api", "message"),
+        shared=True,
+    ),
+    "aggregate, legacy": Case(
+        "aggregate.py",
+        (Figure("legacy FedAvg of 50 x 40 MB", "strategy_gb_s", "GB/s", more_is_better=True),),
+        ("--api", "legacy"),
         shared=True,
     ),
     "run_start": Case(

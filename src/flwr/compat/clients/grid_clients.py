@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from logging import ERROR
 from typing import Any
 
 from flwr.app import DEFAULT_TTL, ConfigRecord, Message, MessageType, RecordDict
@@ -25,6 +26,7 @@ from flwr.compat.typing import (
     GetPropertiesRes,
     ReconnectIns,
 )
+from flwr.log import log
 from flwr.serverapp.grid import Grid
 
 _A_DAY = 86_400  # seconds
@@ -193,6 +195,9 @@ class GridBatch:
             try:
                 results[place] = self._decode(_content(reply), True)
             except Exception as error:  # an error reply, or records that are no result
+                if reply.has_content():  # a node's error is told where it comes in
+                    node_id = reply.metadata.src_node_id
+                    log(ERROR, "The reply of node %s is no result: %r", node_id, error)
                 results[place] = error
         return results
 
