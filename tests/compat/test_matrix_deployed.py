@@ -14,6 +14,8 @@ sys.path.append(str(Path(__file__).parents[1] / "acceptance" / "deployment"))
 
 from deployed import Deployment
 
+pytestmark = pytest.mark.slow  # deployments of real processes: `make nightly`
+
 HELPERS = ["keeping.py", "tasks.py"]
 NODES = 4
 
