@@ -1,5 +1,6 @@
 """``start_server`` and ``start_client``: a legacy federation of scripts, without any command."""
 
+import signal
 import sys
 import tempfile
 import threading
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -72,7 +73,7 @@ def start_server(
     address = _server_address(server_address)
     config = ServerConfig() if config is None else config
     log(INFO, "Starting Flower server, config: %s", config)
-    with _folder() as folder:
+    with _terminable(), _folder() as folder:
         tls = None if certificates is None else _server_tls(certificates, folder)
         with inner_hub(address, tls, folder) as grid:
             # scripts wait for this line, which names a transport of others
@@ -161,7 +162,7 @@ def start_client(
         return app(message, context)
 
     while True:
-        with _folder() as folder:  # one that comes back is another client
+        with _terminable(), _folder() as folder:  # one that comes back is another client
             tls = None
             if root_certificates is not None or insecure is False:
                 tls = _client_tls(root_certificates, folder)
@@ -236,6 +237,24 @@ def _client_address(text: str) -> Address:
     except AddressError as error:
         log(ERROR, "SuperLink address (%s) cannot be parsed. %s", text, error)
         sys.exit(1)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the script as Ctrl+C does, unless it has plans of its own for it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

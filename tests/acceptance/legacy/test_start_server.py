@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 import trustme
 from deployed import Certificates, Running, wait_until
 
@@ -154,14 +156,31 @@ def test_a_server_that_is_interrupted_ends_and_its_clients_try_on(
     assert "UnreachableError" in patient.output
 
 
-def test_a_client_that_is_interrupted_says_goodbye(script: Script, address: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_client_that_is_ended_says_goodbye(
+    script: Script, address: str, number: signal.Signals
+) -> None:
     serving = script(server(), address)
-    interrupted = script(client(), address)
+    ended = script(client(), address)
     serving.wait_for("Waiting for clients: 1 of 2 are connected")
-    interrupted.send(signal.SIGINT)
-    assert interrupted.wait() != 0
+    ended.send(number)
+    assert ended.wait() != 0
     serving.wait_for("has said goodbye; 0 online")
     assert serving.process.poll() is None
+
+
+def test_a_server_that_is_terminated_leaves_no_files(
+    script: Script, address: str, certificates: Certificates, tmp_path: Path
+) -> None:
+    files = [certificates.ca, certificates.certificate, certificates.key]
+    given = f"certificates=tuple(open(f, 'rb').read() for f in {[str(f) for f in files]})"
+    (tmp_path / "temporary").mkdir()
+    here = f"import tempfile; tempfile.tempdir = {str(tmp_path / 'temporary')!r}"
+    serving = script(here + server(more=given), address)
+    serving.wait_for("SSL is enabled")
+    assert list((tmp_path / "temporary").iterdir())
+    assert serving.end() == 128 + signal.SIGTERM
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_nobody_answers(script: Script, address: str) -> None:
