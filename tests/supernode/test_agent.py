@@ -219,6 +219,13 @@ def test_a_leaving_node_brings_what_is_finished_and_takes_nothing() -> None:
     assert (exchange.capacity, exchange.wait, len(exchange.done)) == (0, 0.0, 1)
 
 
+def test_a_leaving_node_brings_what_is_on_its_way_once_more() -> None:
+    agent = busy("a")
+    agent.finish(Reply("a", RUN))
+    assert len(sent(agent, 1.0).exchange.done) == 1  # its goodbye may overtake this one
+    assert len(sent(agent, 1.0, leaving=True).exchange.done) == 1
+
+
 def test_a_message_that_is_given_up_is_not_held() -> None:
     agent = busy("a")
     agent.let_go("a")
