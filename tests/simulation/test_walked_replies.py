@@ -45,13 +45,8 @@ def walking(base: type[FedAvg], seen: list[tuple[float, int]]) -> Any:
     ],
 )
 def test_replies_are_walked_after_super_in_bounded_memory(
-    run: Any,
-    base: type[FedAvg],
-    settings: dict[str, int],
-    moments: int,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Any, base: type[FedAvg], settings: dict[str, int], moments: int
 ) -> None:
-    monkeypatch.setattr("flwr.simulation.capacity.free_memory", lambda: 8 * FREE)
     seen: list[tuple[float, int]] = []
     before = resident()
 

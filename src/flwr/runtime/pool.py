@@ -25,7 +25,7 @@ from flwr.runtime.launch import ZygoteHandle
 from flwr.runtime.protocol import Need
 from flwr.runtime.schedule import Pace, TaskQueue
 from flwr.runtime.segments import Held, Segment
-from flwr.runtime.slots import HELD_BYTES, Slots
+from flwr.runtime.slots import Slots
 from flwr.runtime.takeback import TakeBack
 from flwr.runtime.tasks import Outgoing, OutgoingArrays, Task
 from flwr.runtime.worker import open_status
@@ -53,8 +53,6 @@ class WorkerPool:
         Called when the app does not load, to try another way; returns whether there is one.
     fitting : callable, optional
         How many workers there is memory for, given the bytes of a model.
-    held_bytes : int
-        Of replies that are held on to, that may stay in shared memory; more go to a file.
     retry_killed : bool
         Whether a message whose worker was ended by SIGKILL, which an app does not do to itself,
         is handed out again (three times in all) before it counts as crashed.
@@ -70,7 +68,6 @@ class WorkerPool:
         environments: Callable[[int], Mapping[str, str]] = lambda _: {},
         reload: Callable[[], bool] = lambda: False,
         fitting: Callable[[int], int] | None = None,
-        held_bytes: int = HELD_BYTES,
         retry_killed: bool = False,
     ) -> None:
         self._retry_killed = retry_killed
@@ -90,7 +87,7 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
         self._queue = TaskQueue()
         self._pace = Pace()
-        self._slots = Slots(size, held_bytes)
+        self._slots = Slots(size)
         self._states: dict[int, StoredState] = {}
         self._hand_out = HandOut(self._slots, self._states, self._pace)
         self._take_back = TakeBack(self._slots, self._states, self._pace)

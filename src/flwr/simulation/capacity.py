@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flwr.runtime.slots import HELD_BYTES
-
 _PROCESS_BYTES = 64 << 20  # what a worker needs besides the model
-_UNKNOWN = 1 << 62  # bytes: this system does not say how much is free
 _MODEL_COPIES = 4  # received, trained, and slots for its reply
 
 
@@ -111,12 +108,6 @@ def workers_that_fit(model_bytes: int) -> int:
     return max(1, free_memory() // (_MODEL_COPIES * model_bytes + _PROCESS_BYTES))
 
 
-def bytes_to_hold() -> int:
-    """Return how much of replies that are held on to may stay in memory: an eighth of the free."""
-    free = free_memory()
-    return HELD_BYTES if free == _UNKNOWN else max(HELD_BYTES, free // 8)
-
-
 def available_cpus() -> float:
     """CPUs that this process may use: its affinity, and its container's quota."""
     count = float(
@@ -133,7 +124,7 @@ def available_cpus() -> float:
 
 def free_memory() -> int:
     """Bytes that may still be used: the machine's, and within the container's limit."""
-    free = _UNKNOWN
+    free = 1 << 62
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

@@ -23,13 +23,7 @@ from flwr.runtime.runinfo import RunInfo
 from flwr.runtime.tasks import TaskPool
 from flwr.runtime.zygote import started_for_clients
 from flwr.serverapp import ServerApp
-from flwr.simulation.capacity import (
-    Capacity,
-    ClientResources,
-    bytes_to_hold,
-    plan,
-    workers_that_fit,
-)
+from flwr.simulation.capacity import Capacity, ClientResources, plan, workers_that_fit
 from flwr.simulation.grid import SimulationGrid
 from flwr.simulation.nodes import NodeIds
 
@@ -230,5 +224,4 @@ def _worker_pool(
         environments=lambda index: {**(environment or {}), **capacity.environment(index)},
         reload=reload,
         fitting=workers_that_fit,
-        held_bytes=bytes_to_hold(),
     )
