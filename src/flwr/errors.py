@@ -129,7 +129,19 @@ class NotEnoughNodesError(EngineError):
 
 
 class LinkError(FlwrError):
-    """Another process cannot be talked to."""
+    """Another process cannot be talked to.
+
+    Parameters
+    ----------
+    message, hint : str
+        As for :class:`FlwrError`.
+    code : str, optional
+        Which way it failed, for programs: one of ``flwr.transport.call.Failure``.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class AddressError(LinkError, ValueError):
@@ -156,8 +168,7 @@ class RefusedError(LinkError):
     """
 
     def __init__(self, code: str, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.code = code
+        super().__init__(message, hint=hint, code=code)
 
 
 class SettingsError(FlwrError):

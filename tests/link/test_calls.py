@@ -252,7 +252,7 @@ def test_a_port_for_health_serves_nothing_else() -> None:
         assert exchange_bytes(sock, b"GET /openapi.json HTTP/1.1\r\nhost: h\r\n\r\n")[0] == 404
         status, _, body = exchange_bytes(sock, hello())
     assert status == 404
-    assert b"nothing but /health" in body
+    assert b"GET /health only" in body
 
 
 async def nothing(question: Any, caller: Caller) -> Nothing:
@@ -285,6 +285,8 @@ def test_each_port_serves_its_own_calls_only() -> None:
         ports = [address.port for address in hub.servers.addresses]
         with hub.link(port=ports[0]) as link:
             assert link.call(fleet.LEAVE, fleet.Leave(1)) == Nothing()
-            with pytest.raises(RefusedError, match="Served here: fleet") as caught:
+            with pytest.raises(RefusedError) as caught:
                 link.call(appio.FINISH, appio.Finish("completed"))
-        assert caught.value.code == Refusal.UNKNOWN_CALL
+        assert caught.value.code == Refusal.WRONG_PORT
+        assert f"127.0.0.1:{ports[0]} is the wrong port. It serves SuperNodes" in str(caught.value)
+        assert f"The ServerAppIo API is port {ports[1]} of this server." in str(caught.value)

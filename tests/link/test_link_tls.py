@@ -35,8 +35,13 @@ class Certificates:
         self.ca = self.folder / "ca.crt"
         self.authority.cert_pem.write_to_path(self.ca)
 
-    def server(self, *names: str, expires: datetime.datetime | None = None) -> ServerTls:
-        issued = self.authority.issue_cert(*names, not_after=expires)
+    def server(
+        self,
+        *names: str,
+        expires: datetime.datetime | None = None,
+        begins: datetime.datetime | None = None,
+    ) -> ServerTls:
+        issued = self.authority.issue_cert(*names, not_after=expires, not_before=begins)
         certificate, key = self.folder / "server.pem", self.folder / "server.key"
         certificate.unlink(missing_ok=True)
         for part in issued.cert_chain_pems:
@@ -89,6 +94,9 @@ def test_an_unknown_authority_is_refused_at_once(secure: Hub, theirs: Certificat
     with pytest.raises(TlsError, match="signed by a CA that is not known here") as caught:
         greet(secure.link(tls=theirs.client, patience=600))
     assert "root certificates" in caught.value.hint
+    assert str(theirs.ca) in caught.value.hint
+    assert "It calls itself 'trustme" in caught.value.message
+    assert caught.value.code == "tls-unknown-ca"
 
 
 def test_the_authorities_of_the_system_do_not_know_ours(secure: Hub) -> None:
@@ -105,19 +113,36 @@ def test_a_certificate_for_another_name_is_refused(
         with pytest.raises(TlsError, match=f"not for the name '{name}'") as caught:
             greet(link)
     assert "stands in the certificate" in caught.value.hint
+    assert "It is for: hub.example.org." in caught.value.hint
+    assert caught.value.code == "tls-wrong-name"
 
 
 def test_an_expired_certificate_is_refused(ours: Certificates, shelf: FolderShelf) -> None:
     with Hub(shelf, tls=ours.server("127.0.0.1", expires=LONG_AGO)) as hub:
         link = hub.link(tls=ours.client)
-        with pytest.raises(TlsError, match="cannot be used today: certificate has expired"):
+        with pytest.raises(
+            TlsError, match="today: certificate has expired .on 2000-01-01"
+        ) as caught:
             greet(link)
+    assert caught.value.code == "tls-expired"
+
+
+def test_a_certificate_of_tomorrow_is_told_apart(ours: Certificates, shelf: FolderShelf) -> None:
+    tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    tls = ours.server("127.0.0.1", begins=tomorrow)
+    with (
+        Hub(shelf, tls=tls) as hub,
+        pytest.raises(TlsError, match=f"it is from {tomorrow:%Y-%m-%d}") as caught,
+    ):
+        greet(hub.link(tls=ours.client))
+    assert caught.value.code == "tls-not-yet-valid"
 
 
 def test_plain_http_to_a_tls_port_is_told_apart(secure: Hub) -> None:
     with pytest.raises(TlsError, match="speaks TLS, and this side does not") as caught:
         greet(secure.link(patience=600))
     assert "root certificates" in caught.value.hint
+    assert caught.value.code == "tls-required"
     assert secure.asked == []
 
 
@@ -125,6 +150,7 @@ def test_tls_to_a_plain_port_is_told_apart(hub: Hub, ours: Certificates) -> None
     with pytest.raises(TlsError, match="speaks plain HTTP, and this side TLS") as caught:
         greet(hub.link(tls=ours.client, patience=600))
     assert "insecure" in caught.value.hint
+    assert caught.value.code == "tls-not-served"
 
 
 def test_a_server_of_old_protocols_is_refused_with_the_reason(

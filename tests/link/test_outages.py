@@ -19,7 +19,7 @@ from flwr.errors import AddressError, RefusedError, UnreachableError
 from flwr.log import FLOWER_LOGGER
 from flwr.transport import fleet, retry
 from flwr.transport.address import Address
-from flwr.transport.call import Caller, Refusal
+from flwr.transport.call import Caller, Failure, Refusal
 from flwr.transport.client import Link
 from flwr.transport.retry import delays
 from flwr.transport.server import Listen, serve
@@ -173,14 +173,14 @@ def test_a_proxy_without_a_server_behind_it_is_asked_again(status: str) -> None:
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        ("200 OK", Refusal.UNKNOWN_CALL),
-        ("301 Moved", Refusal.UNKNOWN_CALL),
+        ("200 OK", Failure.FOREIGN_SERVER),
+        ("301 Moved", Failure.FOREIGN_SERVER),
         ("401 Unauthorized", Refusal.NOT_ALLOWED),
-        ("404 Not Found", Refusal.UNKNOWN_CALL),
+        ("404 Not Found", Failure.FOREIGN_SERVER),
         ("413 Too Large", Refusal.TOO_LARGE),
     ],
 )
-def test_something_else_at_the_address_is_told_at_once(status: str, code: Refusal) -> None:
+def test_something_else_at_the_address_is_told_at_once(status: str, code: str) -> None:
     with (
         Canned(http(status)) as other,
         Link(f"127.0.0.1:{other.port}", tls=None) as link,
@@ -191,13 +191,25 @@ def test_something_else_at_the_address_is_told_at_once(status: str, code: Refusa
     assert ("client_max_body_size" in caught.value.hint) == (code == Refusal.TOO_LARGE)
 
 
-def test_something_that_speaks_no_http_is_unreachable() -> None:
+def test_something_that_speaks_no_http_is_told_at_once_with_what_it_says() -> None:
     with (
         Canned(b"SSH-2.0-OpenSSH_9.2\r\n") as other,
         Link(f"127.0.0.1:{other.port}", tls=None) as link,
-        pytest.raises(UnreachableError),
+        pytest.raises(RefusedError, match="no HTTP, and says 'SSH-2.0-OpenSSH_9.2'") as caught,
     ):
-        greet(link, patience=0)
+        greet(link)
+    assert caught.value.code == Failure.FOREIGN_SERVER
+
+
+def test_a_grpc_server_is_told_at_once() -> None:
+    settings = bytes((0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 232))  # as its first frame
+    with (
+        Canned(settings) as other,
+        Link(f"127.0.0.1:{other.port}", tls=None) as link,
+        pytest.raises(RefusedError, match="HTTP/2 only without TLS, as gRPC does") as caught,
+    ):
+        greet(link)
+    assert caught.value.code == Failure.FOREIGN_SERVER
 
 
 def test_an_answer_that_is_no_answer_is_refused(hub: Hub) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from flwr.cli.interrupts import exit_status
-from flwr.errors import FlwrError, RefusedError
+from flwr.errors import FlwrError, LinkError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
 
 def error_code(error: FlwrError) -> str:
     """Return the stable name of a kind of error, such as ``run-not-found``."""
-    if isinstance(error, RefusedError):
+    if isinstance(error, LinkError) and error.code:
         return error.code
     name = type(error).__name__.removesuffix("Error")
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()

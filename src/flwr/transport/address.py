@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flwr.errors import AddressError
+from flwr.transport.call import Failure
 
 
 @dataclass(frozen=True)
@@ -88,4 +89,5 @@ def _bad(text: str, why: str) -> AddressError:
     return AddressError(
         f"Cannot read the address {text!r}: {why}.",
         hint="Write it as host:port: 127.0.0.1:9092, [::1]:9092 or hub.example.org:443.",
+        code=Failure.ADDRESS,
     )

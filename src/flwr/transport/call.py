@@ -60,6 +60,41 @@ class Caller:
     token_hash: str = ""  # of the token it came with: HELLO is open, but knows nodes by it
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """What people call a protocol, who speaks it, and at which port by default."""
+
+    name: str
+    speakers: str
+    port: int
+
+
+PROTOCOLS = {
+    "app": Protocol("ServerAppIo API", "app processes", 9091),
+    "fleet": Protocol("Fleet API", "SuperNodes", 9092),
+    "control": Protocol("Control API", "flwr commands", 9093),
+    "client": Protocol("ClientAppIo API", "the processes that run ClientApps", 9094),
+}
+
+
+class Failure(StrEnum):
+    """Why a link was not made: the code of a :class:`~flwr.errors.LinkError`, never changed."""
+
+    ADDRESS = "address"  # it cannot be read
+    UNKNOWN_HOST = "unknown-host"  # no such name
+    CONNECTION_REFUSED = "connection-refused"  # nobody listens at that port
+    TIMED_OUT = "timed-out"  # no answer, as behind a firewall
+    UNREACHABLE = "unreachable"  # no way there, or it breaks
+    TLS_REQUIRED = "tls-required"  # TLS there, not here
+    TLS_NOT_SERVED = "tls-not-served"  # TLS here, not there
+    TLS_UNKNOWN_CA = "tls-unknown-ca"
+    TLS_WRONG_NAME = "tls-wrong-name"
+    TLS_EXPIRED = "tls-expired"
+    TLS_NOT_YET_VALID = "tls-not-yet-valid"
+    TLS = "tls"  # any other disagreement
+    FOREIGN_SERVER = "foreign-server"  # no server of this software
+
+
 class Refusal(StrEnum):
     """Why a call was refused: the code of a :class:`~flwr.errors.RefusedError`."""
 
@@ -67,6 +102,7 @@ class Refusal(StrEnum):
     NOT_ALLOWED = "not-allowed"  # no token, a wrong one, or no right to that
     VERSION = "version"  # another version of the protocol
     UNKNOWN_CALL = "unknown-call"  # not served at this port
+    WRONG_PORT = "wrong-port"  # the port of another protocol
     UNKNOWN_RUN = "unknown-run"
     UNKNOWN_NODE = "unknown-node"
     UNKNOWN_OBJECT = "unknown-object"  # or one that the caller may not know of

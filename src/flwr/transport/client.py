@@ -15,7 +15,7 @@ import msgspec
 from flwr._version import __version__
 from flwr.errors import AddressError, RefusedError
 from flwr.transport.address import Address, parse
-from flwr.transport.call import PROTOCOL_VERSION, Call, Refusal
+from flwr.transport.call import PROTOCOL_VERSION, Call, Failure, Refusal
 from flwr.transport.lines import Bytes, Lines
 from flwr.transport.parts import Denied
 from flwr.transport.retry import Broken, Outage
@@ -28,10 +28,9 @@ A = TypeVar("A")
 _LONGEST_REFUSAL = 1 << 16
 READ_SECONDS = 30.0  # for an answer, beyond what the call itself waits
 
-_STATUS_OF_OTHERS = {
+_CODE_OF_OTHERS = {
     401: Refusal.NOT_ALLOWED,
     403: Refusal.NOT_ALLOWED,
-    404: Refusal.UNKNOWN_CALL,
     413: Refusal.TOO_LARGE,
 }
 _HINT_OF_OTHERS = {
@@ -227,13 +226,17 @@ class Link:
             denied = Denied(code, f"{self.address} refuses that ({code}).")
         if code == Refusal.UNAVAILABLE:
             raise Broken(denied.message, alive="retry-after" in response.headers)
-        raise RefusedError(denied.code, denied.message, hint=denied.hint)
+        message = denied.message
+        if denied.code == Refusal.WRONG_PORT:
+            message = f"{self.address} is the wrong port. {message}"
+        raise RefusedError(denied.code, message, hint=denied.hint)
 
     def _stranger(self, response: http.client.HTTPResponse) -> RefusedError:
         """Say that an answer came from something else."""
+        named = response.headers.get("server", "").strip()[:60]
         return RefusedError(
-            _STATUS_OF_OTHERS.get(response.status, Refusal.UNKNOWN_CALL),
+            _CODE_OF_OTHERS.get(response.status, Failure.FOREIGN_SERVER),
             f"What answers at {self.address} is no server of this software: "
-            f"{response.status} {response.reason}.",
+            f"{response.status} {response.reason}{f' (it calls itself {named!r})' * bool(named)}.",
             hint=_HINT_OF_OTHERS.get(response.status, "Check the address and the port."),
         )

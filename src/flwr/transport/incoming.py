@@ -27,6 +27,7 @@ STATUS = {
     Refusal.NOT_ALLOWED: 403,
     Refusal.VERSION: 426,
     Refusal.UNKNOWN_CALL: 404,
+    Refusal.WRONG_PORT: 404,
     Refusal.UNKNOWN_RUN: 404,
     Refusal.UNKNOWN_NODE: 404,
     Refusal.UNKNOWN_OBJECT: 404,

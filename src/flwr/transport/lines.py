@@ -3,15 +3,14 @@
 import http.client
 import select
 import socket
-import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedIOBase
 from typing import Any
 
-from flwr.errors import LinkError, TlsError
 from flwr.transport.address import Address
+from flwr.transport.diagnosis import another_server, broken_by, not_connected
 from flwr.transport.retry import Broken
 from flwr.transport.tls import ClientTls
 
@@ -20,17 +19,6 @@ Bytes = bytes | bytearray | memoryview
 CONNECT_SECONDS = 10.0
 SEND_SECONDS = 30.0  # for one piece
 _SHORT_BYTES = 64 * 1024
-
-_WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH
-_OUT_OF_TIME = (9, 10)  # not yet valid, expired
-_PLAIN = (
-    "WRONG_VERSION_NUMBER",
-    "HTTP_REQUEST",
-    "UNKNOWN_PROTOCOL",
-    "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
-    "UNEXPECTED_MESSAGE",
-)
 
 
 class _Answer(http.client.HTTPResponse):
@@ -47,7 +35,7 @@ class _Answer(http.client.HTTPResponse):
             if self.fp is not None:
                 self.fp = stream
         if head.last.rstrip(b"\r\n"):
-            raise http.client.RemoteDisconnected("the head of the answer was cut")
+            raise http.client.HTTPException("the head of the answer was cut")
 
 
 class _Head:
@@ -117,6 +105,7 @@ class Lines:
 
     def __init__(self, address: Address, tls: ClientTls | None, keep: int) -> None:
         self._address = address
+        self._tls = tls
         self._context = tls.context() if tls is not None else None
         self._keep = keep
         self._lock = threading.Lock()
@@ -173,7 +162,7 @@ class Lines:
 
         Raises
         ------
-        Broken, TlsError
+        Broken, TlsError, RefusedError
             As told apart, and whenever the connection breaks before the block has ended.
         """
         line, new = self._take()
@@ -181,13 +170,12 @@ class Lines:
             try:
                 response = _exchange(line, method, path, headers, body, read_seconds)
             except (OSError, http.client.HTTPException) as error:
-                if new and not isinstance(error, TimeoutError):
-                    self._refuse_if_secure()
-                raise Broken(cause_of(error)) from error
+                other = another_server(self._address, self._tls is not None, error) if new else None
+                raise other or broken_by(error) from error
             try:
                 yield response
             except (OSError, http.client.HTTPException) as error:
-                raise Broken(cause_of(error)) from error
+                raise broken_by(error) from error
             finally:
                 self._give_back(line, response)
                 response.close()
@@ -215,40 +203,13 @@ class Lines:
             line.connect()
         except (OSError, UnicodeError) as error:
             line.close()
-            raise self._tell(error) from error
+            raise not_connected(self._address, self._tls, error) from error
         with self._lock:
             self._busy.add(line)
             if not self._closed:
                 return line
         self._drop(line)
         raise Broken("the link was closed")
-
-    def _tell(self, error: Exception) -> Broken | LinkError:
-        """Say what kept a connection from being made."""
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return _unbelieved(self._address, error)
-        if isinstance(error, ssl.SSLError) and not isinstance(
-            error, ssl.SSLEOFError | ssl.SSLZeroReturnError
-        ):
-            return _no_agreement(self._address, error)
-        if isinstance(error, socket.gaierror | UnicodeError):
-            return Broken(f"the name {self._address.host!r} is not known")
-        return Broken(cause_of(error))
-
-    def _refuse_if_secure(self) -> None:
-        """After a plain connection broke: see whether TLS is spoken there.
-
-        Raises
-        ------
-        TlsError
-            If so.
-        """
-        if self._context is None and _speaks_tls(self._address):
-            raise TlsError(
-                f"{self._address} speaks TLS, and this side does not.",
-                hint="Give the root certificates of that server, and do not ask for an insecure "
-                "connection.",
-            )
 
 
 def _exchange(
@@ -274,61 +235,6 @@ def _exchange(
         return line.getresponse()
     line.sock.settimeout(read_seconds)
     return line.getresponse()
-
-
-def cause_of(error: BaseException) -> str:
-    """Say in few words what broke a connection."""
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, ConnectionError | http.client.HTTPException | ssl.SSLError):
-        return "the connection broke"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error) or type(error).__name__
-
-
-def _unbelieved(address: Address, error: ssl.SSLCertVerificationError) -> TlsError:
-    if error.verify_code in _WRONG_NAME:
-        return TlsError(
-            f"The certificate of {address} is not for the name {address.host!r}.",
-            hint="Use a name that stands in the certificate, or have one made for this name.",
-        )
-    if error.verify_code in _OUT_OF_TIME:
-        return TlsError(
-            f"The certificate of {address} cannot be used today: {error.verify_message}.",
-            hint="Renew it, or set this machine's clock.",
-        )
-    return TlsError(
-        f"The certificate of {address} was signed by a CA that is not known here: "
-        f"{error.verify_message}.",
-        hint="Give the root certificates that belong to that server.",
-    )
-
-
-def _no_agreement(address: Address, error: ssl.SSLError) -> TlsError:
-    if error.reason in _PLAIN:
-        return TlsError(
-            f"{address} speaks plain HTTP, and this side TLS.",
-            hint="Start that server with certificates, or ask here for an insecure connection.",
-        )
-    reason = (error.reason or str(error)).replace("_", " ").lower()
-    return TlsError(f"No secure connection to {address}: {reason}.")
-
-
-def _speaks_tls(address: Address) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent: only whether there is a handshake
-    try:
-        with (
-            socket.create_connection((address.host, address.port), CONNECT_SECONDS) as plain,
-            context.wrap_socket(plain),
-        ):
-            return True
-    except OSError:
-        return False
 
 
 def _has_ended(sock: socket.socket) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from flwr.errors import UnreachableError
 from flwr.log import log
+from flwr.transport.call import Failure
 
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
@@ -30,12 +31,25 @@ class Broken(Exception):  # noqa: N818 - no error yet: it is tried again
         For people.
     alive : bool
         Whether the other side said that it is well: patience is counted anew.
+    code : str
+        Of the error that it becomes when patience ends.
     """
 
-    def __init__(self, cause: str, *, alive: bool = False) -> None:
+    def __init__(
+        self, cause: str, *, alive: bool = False, code: Failure = Failure.UNREACHABLE
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.alive = alive
+        self.code = code
+
+
+_HINTS = {
+    Failure.CONNECTION_REFUSED: "Nothing listens at that port: start the server, or mend the "
+    "address.",
+    Failure.TIMED_OUT: "A firewall may drop what is sent there, or the address is another's.",
+    Failure.UNKNOWN_HOST: "Check how the name is spelled, and that this machine can resolve it.",
+}
 
 
 def delays(draw: Callable[[], float] = _generator.random) -> Iterator[float]:
@@ -93,7 +107,8 @@ class Outage:
                 raise UnreachableError(
                     f"Cannot reach {self._where}: {broken.cause}"
                     + (f", for {away:.0f} s." if away >= 1 else "."),
-                    hint="Check the address, and that the server runs.",
+                    hint=_HINTS.get(broken.code, "Check the address, and that the server runs."),
+                    code=broken.code,
                 ) from broken
             if away > _TELL_AFTER_SECONDS and not self._told:
                 self._told = True

@@ -15,7 +15,7 @@ from aiohttp import web
 from flwr.errors import AddressError, RefusedError, SettingsError
 from flwr.log import FLOWER_LOGGER, log
 from flwr.transport.address import Address
-from flwr.transport.call import Access, Call, Caller, Refusal
+from flwr.transport.call import PROTOCOLS, Access, Call, Caller, Refusal
 from flwr.transport.incoming import (
     JSON,
     MSGPACK,
@@ -167,8 +167,14 @@ async def serve(listens: Sequence[Listen], limits: Limits | None = None) -> Serv
             for listen, sockets in zip(listens, bound, strict=True)
         ]
     )
+    elsewhere = {
+        api.name: address.port
+        for listen, address in zip(listens, servers.addresses, strict=True)
+        for api in listen.apis
+    }
     loop = asyncio.get_running_loop()
     for port, sockets, context in zip(ports, bound, contexts, strict=True):
+        port.elsewhere = elsewhere
         door = Door(port.answer, limits)
         listening = [
             await loop.create_server(
@@ -229,6 +235,7 @@ class _Port:
         self._transfers = transfers
         self._limits = limits
         self._routes: dict[str, _Route] = {}
+        self.elsewhere: Mapping[str, int] = {}  # the ports of this server's APIs, by their names
         for api in apis:
             for call in api.handlers:
                 if call.path in self._routes:
@@ -313,11 +320,38 @@ class _Port:
 
     def _unknown(self, request: web.BaseRequest) -> RefusedError:
         served = ", ".join(api.name for api in self._apis) or "nothing but /health"
+        wanted = _protocol_of(request.path)
+        if wanted is not None and wanted not in {api.name for api in self._apis}:
+            return _wrong_port(wanted, self._apis, self.elsewhere)
         return RefusedError(
             Refusal.UNKNOWN_CALL,
             f"{request.method} {request.path[:200]} is not served at this port.",
             hint=f"Served here: {served}. Each API has a port of its own.",
         )
+
+
+def _protocol_of(path: str) -> str | None:
+    """Return the name of the protocol whose call is asked for, if it is one of ours."""
+    parts = path.split("/")
+    return parts[2] if len(parts) == 4 and parts[1] == "v1" and parts[2] in PROTOCOLS else None
+
+
+def _wrong_port(wanted: str, apis: Sequence[Api], elsewhere: Mapping[str, int]) -> RefusedError:
+    """Say who is served here, and where the others are."""
+    protocol = PROTOCOLS[wanted]
+    served = " and ".join(
+        f"{PROTOCOLS[api.name].speakers} (the {PROTOCOLS[api.name].name})" for api in apis
+    )
+    where = (
+        f"by default port {protocol.port} of a {'SuperNode' if wanted == 'client' else 'SuperLink'}"
+    )
+    if wanted in elsewhere:
+        where = f"port {elsewhere[wanted]} of this server"
+    return RefusedError(
+        Refusal.WRONG_PORT,
+        f"It serves {served or 'GET /health only'}, not {protocol.speakers} (the {protocol.name}).",
+        hint=f"The {protocol.name} is {where}.",
+    )
 
 
 def _bind(address: Address) -> list[socket.socket]:

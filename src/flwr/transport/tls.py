@@ -1,11 +1,16 @@
 """Certificates: what a server shows, and whom a client believes."""
 
+import socket
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from flwr.errors import SettingsError
+from flwr.transport.address import Address
+
+_PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000  # OpenSSL's X509_V_FLAG_...
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,78 @@ class ClientTls:
                 hint="Root certificates are a PEM file, with -----BEGIN CERTIFICATE----- in it.",
             ) from error
         return context
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What stands in a certificate that a server shows; nothing of it is proven.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names and numbers of machines that it is for.
+    issuer : str
+        Who signed it, as that calls itself.
+    not_before, not_after : datetime
+        When it may be used, UTC.
+    """
+
+    names: tuple[str, ...]
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+
+
+def shown_certificate(address: Address, seconds: float) -> Certificate | None:
+    """Return the certificate that is shown at an address, believed or not; None if none is.
+
+    Parameters
+    ----------
+    address : Address
+        Where to look.
+    seconds : float
+        How long at the most to wait for a connection, and again for an answer.
+    """
+    try:
+        with (
+            socket.create_connection((address.host, address.port), seconds) as plain,
+            unbelieving_context().wrap_socket(plain) as sock,
+        ):
+            shown = sock.getpeercert(binary_form=True)
+        if shown is None:
+            return None
+        # Python tells what stands in a certificate only once it is believed: now this one is.
+        context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(shown))
+        context.check_hostname = False
+        context.verify_flags = ssl.VerifyFlags(_PARTIAL_CHAIN | _NO_CHECK_TIME)
+        with (
+            socket.create_connection((address.host, address.port), seconds) as plain,
+            context.wrap_socket(plain) as sock,
+        ):
+            return _certificate_of(sock.getpeercert() or {})
+    except (OSError, ValueError):
+        return None
+
+
+def unbelieving_context() -> ssl.SSLContext:
+    """For connections by which nothing is told: whoever answers may be anyone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _certificate_of(found: Any) -> Certificate:
+    issuer = {name: value for part in found.get("issuer", ()) for name, value in part}
+    known = ("commonName", "organizationName", "organizationalUnitName")
+    return Certificate(
+        tuple(value for _, value in found.get("subjectAltName", ())),
+        ", ".join(issuer[name] for name in known if name in issuer),
+        *(
+            datetime.fromtimestamp(ssl.cert_time_to_seconds(found[key]), UTC)
+            for key in ("notBefore", "notAfter")
+        ),
+    )
 
 
 class _ClientContext(ssl.SSLContext):

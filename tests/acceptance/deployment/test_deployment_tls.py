@@ -47,7 +47,7 @@ def test_another_authority_is_refused(
     connect(deployment, f"root-certificates = '{other}'")
     ended = deployment.flwr("ls", "hub", "--format", "json")
     assert ended.code == 1
-    assert ended.json()["error"]["code"] == "tls"
+    assert ended.json()["error"]["code"] == "tls-unknown-ca"
     node = deployment.start_node(0, 1, f"--root-certificates={other}", ready=False)
     assert node.wait() == 1
     assert "certificate" in node.output
@@ -76,7 +76,7 @@ def test_plain_http_is_refused(deploy: Deploy, certificates: Certificates) -> No
     connect(deployment, "insecure = true")
     ended = deployment.flwr("ls", "hub", "--format", "json")
     assert ended.code == 1
-    assert ended.json()["error"]["code"] == "tls"
+    assert ended.json()["error"]["code"] == "tls-required"
     assert "TLS" in ended.err
 
 
@@ -85,5 +85,5 @@ def test_tls_to_a_superlink_without_it_is_told(deploy: Deploy, certificates: Cer
     connect(deployment, f"root-certificates = '{certificates.ca}'")
     ended = deployment.flwr("ls", "hub", "--format", "json")
     assert ended.code == 1
-    assert ended.json()["error"]["code"] == "tls"
+    assert ended.json()["error"]["code"] == "tls-not-served"
     assert "insecure" in ended.err
