@@ -25,7 +25,7 @@ from flwr.runtime.launch import ZygoteHandle
 from flwr.runtime.protocol import Need
 from flwr.runtime.schedule import Pace, TaskQueue
 from flwr.runtime.segments import Held, Segment
-from flwr.runtime.slots import Slots
+from flwr.runtime.slots import HELD_BYTES, Slots
 from flwr.runtime.takeback import TakeBack
 from flwr.runtime.tasks import Outgoing, OutgoingArrays, Task
 from flwr.runtime.worker import open_status
@@ -53,6 +53,9 @@ class WorkerPool:
         Called when the app does not load, to try another way; returns whether there is one.
     fitting : callable, optional
         How many workers there is memory for, given the bytes of a model.
+    together_bytes : int
+        What may stay in shared memory of replies that are known to be held together; of others
+        64 MiB. More goes to a file.
     retry_killed : bool
         Whether a message whose worker was ended by SIGKILL, which an app does not do to itself,
         is handed out again (three times in all) before it counts as crashed.
@@ -68,6 +71,7 @@ class WorkerPool:
         environments: Callable[[int], Mapping[str, str]] = lambda _: {},
         reload: Callable[[], bool] = lambda: False,
         fitting: Callable[[int], int] | None = None,
+        together_bytes: int = HELD_BYTES,
         retry_killed: bool = False,
     ) -> None:
         self._retry_killed = retry_killed
@@ -87,7 +91,7 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
         self._queue = TaskQueue()
         self._pace = Pace()
-        self._slots = Slots(size)
+        self._slots = Slots(size, together_bytes)
         self._states: dict[int, StoredState] = {}
         self._hand_out = HandOut(self._slots, self._states, self._pace)
         self._take_back = TakeBack(self._slots, self._states, self._pace)

@@ -4,7 +4,7 @@ from flwr.runtime.segments import Held, Segment, SegmentPool
 from flwr.runtime.spill import SpillFile
 from flwr.runtime.tasks import Lease, Task
 
-_FREE_SLOT_BYTES = 64 << 20  # up to this much, and so many, held replies stay in shared memory
+HELD_BYTES = 64 << 20  # up to this much, and so many, held replies stay in shared memory
 _FREE_SLOTS = 64
 
 
@@ -15,6 +15,8 @@ class Slots:
     ----------
     workers : int
         The most workers: each needs a slot, whatever is held.
+    together_bytes : int
+        What may stay in shared memory of replies that are known to be held together.
 
     Attributes
     ----------
@@ -22,8 +24,9 @@ class Slots:
         What is lent, and what carries the contents that are sent.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, together_bytes: int = HELD_BYTES) -> None:
         self.workers = workers
+        self._together_bytes = together_bytes
         self.segments = SegmentPool()
         self._spill = SpillFile()
 
@@ -31,7 +34,8 @@ class Slots:
         """Return a segment for a task's reply, if possible one that its worker has mapped."""
         in_use = [s for s in self.segments if s.turn is not None and s.in_use]
         many = len(in_use) > self.workers + _FREE_SLOTS
-        much = len(in_use) > self.workers and sum(s.nbytes for s in in_use) > _FREE_SLOT_BYTES
+        most = self._together_bytes if task.together else HELD_BYTES
+        much = len(in_use) > self.workers and sum(s.nbytes for s in in_use) > most
         if many or much:
             self._spill_one(in_use)
         segment = self.segments.take(nbytes, prefer=mapped)

@@ -29,11 +29,13 @@ class Task:
         Called once with the task, the reply or error, and the seconds of client time.
     place : tuple, optional
         Whatever ``answer`` needs to know which message this was.
+    together : bool
+        Whether the replies of this push are known to be held together until the last is there.
     """
 
     __slots__ = (
         "answer", "attempts", "cancelled", "content", "lease", "metadata", "node_config", "node_id",
-        "place", "records", "seed", "seq",
+        "place", "records", "seed", "seq", "together",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +45,8 @@ class Task:
         seed: int,
         answer: Answer,
         place: Any = None,
+        *,
+        together: bool = False,
     ) -> None:
         self.metadata = message.metadata.snapshot()
         self.records: RecordDict | None = message.content  # until a pool has taken it
@@ -51,6 +55,7 @@ class Task:
         self.seed = seed
         self.answer = answer
         self.place = place
+        self.together = together
         self.seq = 0
         self.attempts = 0
         self.cancelled = False

@@ -13,8 +13,8 @@ class Grid(ABC):
     """Sends messages to nodes and brings their replies.
 
     A grid may have further abilities: :class:`StreamsReplies`, :class:`EmitsEvents`,
-    :class:`WaitsForNodes`, :class:`SavesCheckpoints`. Strategies look them up and do without where
-    they are missing.
+    :class:`WaitsForNodes`, :class:`SavesCheckpoints`, :class:`GathersReplies`. Strategies look
+    them up and do without where they are missing.
     """
 
     @abstractmethod
@@ -90,6 +90,17 @@ class StreamsReplies(Protocol):
         """Yield the replies in the order of ``messages``, whatever their arrival.
 
         The memory of a reply may be used again as soon as the caller has dropped it.
+        """
+        ...
+
+
+class GathersReplies(Protocol):
+    """A grid that can be told that replies will be held together, and where to keep them then."""
+
+    def gather(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Do what ``send_and_receive`` does, for a caller that needs all replies at once.
+
+        They are kept where they are quickest to read, as far as there is room.
         """
         ...
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flwr.runtime.slots import HELD_BYTES
+
 _PROCESS_BYTES = 64 << 20  # what a worker needs besides the model
 _MODEL_COPIES = 4  # received, trained, and slots for its reply
+_TOGETHER_SHARE = 8  # of the free memory, one part is for replies that are held together,
+_TOGETHER_BYTES = 1 << 30  # but not more than this
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ def plan(
 def workers_that_fit(model_bytes: int) -> int:
     """Return how many workers the free memory allows for a model of this size (1 at least)."""
     return max(1, free_memory() // (_MODEL_COPIES * model_bytes + _PROCESS_BYTES))
+
+
+def bytes_to_hold_together() -> int:
+    """Return how much of replies that are held together stays in memory; 64 MiB at the least."""
+    return max(HELD_BYTES, min(free_memory() // _TOGETHER_SHARE, _TOGETHER_BYTES))
 
 
 def available_cpus() -> float:

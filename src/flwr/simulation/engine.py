@@ -23,7 +23,13 @@ from flwr.runtime.runinfo import RunInfo
 from flwr.runtime.tasks import TaskPool
 from flwr.runtime.zygote import started_for_clients
 from flwr.serverapp import ServerApp
-from flwr.simulation.capacity import Capacity, ClientResources, plan, workers_that_fit
+from flwr.simulation.capacity import (
+    Capacity,
+    ClientResources,
+    bytes_to_hold_together,
+    plan,
+    workers_that_fit,
+)
 from flwr.simulation.grid import SimulationGrid
 from flwr.simulation.nodes import NodeIds
 
@@ -224,4 +230,5 @@ def _worker_pool(
         environments=lambda index: {**(environment or {}), **capacity.environment(index)},
         reload=reload,
         fitting=workers_that_fit,
+        together_bytes=bytes_to_hold_together(),
     )

@@ -170,14 +170,23 @@ class SimulationGrid(Grid):
         """Send messages, wait for their replies, return them in the order of the messages."""
         return list(self.stream(messages, timeout=timeout))
 
+    def gather(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Do what `send_and_receive` does; as many replies as there is room for stay in memory."""
+        return list(self._replies(messages, timeout, together=True))
+
     def stream(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterator[Message]:
         """Yield the replies in the order of the messages, as they can be given."""
+        return self._replies(messages, timeout, together=False)
+
+    def _replies(
+        self, messages: Iterable[Message], timeout: float | None, *, together: bool
+    ) -> Iterator[Message]:
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}.")
         deadline = None if timeout is None else time.monotonic() + timeout
-        call = self._submit(messages)
+        call = self._submit(messages, together)
         try:
             for index in range(len(call.instructions)):
                 self._wait(call, index, deadline)
@@ -190,14 +199,16 @@ class SimulationGrid(Grid):
 
     # -- sending
 
-    def _submit(self, messages: Iterable[Message]) -> _Call:
+    def _submit(self, messages: Iterable[Message], together: bool = False) -> _Call:
         given = list(messages)
         tasks: list[Task] = []
         for index, message in enumerate(given):
             self._stamp(message)
             partition = self._nodes.index(message.metadata.dst_node_id)
             config = {"partition-id": partition or 0, "num-partitions": len(self._nodes)}
-            tasks.append(Task(message, config, self._next_seed(), self._answer, index))
+            seed = self._next_seed()
+            task = Task(message, config, seed, self._answer, index, together=together)
+            tasks.append(task)
         call = _Call([task.metadata for task in tasks])
         for index, task in enumerate(tasks):
             if task.node_id not in self._nodes:

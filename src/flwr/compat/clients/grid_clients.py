@@ -188,7 +188,8 @@ class GridBatch:
                 content = contents[id(ins)] = self._encode(ins, True)
             messages.append(_message(content, client.node_id, self._kind, timeout, group_id))
         results: list[Any] = [_late(client.node_id, timeout) for client, _ in instructions]
-        replies = list(self._grid.send_and_receive(messages, timeout=timeout))
+        gather = getattr(self._grid, "gather", self._grid.send_and_receive)
+        replies = list(gather(messages, timeout=timeout))
         places = {message.metadata.message_id: n for n, message in enumerate(messages)}
         for reply in replies:
             place = places[reply.metadata.reply_to_message_id]
