@@ -5,6 +5,18 @@ import sys
 from flwr.cli.streams import usable_streams
 
 
+def wants_json(arguments: list[str]) -> bool:
+    """Return whether arguments that could not be parsed hold ``--format json``."""
+    text = " ".join(arguments).lower()
+    return "--format json" in text or "--format=json" in text
+
+
+def usage_error(end: SystemExit) -> str:
+    """Return what the CLI library found wrong with the arguments, if that ended the command."""
+    tell = getattr(end.__context__, "format_message", None)
+    return str(tell()) if tell is not None else ""
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     with usable_streams():
@@ -21,6 +33,12 @@ def main() -> None:
             from flwr.cli.commands import app
 
             app()
+        except SystemExit as end:
+            if wants_json(sys.argv[1:]) and (wrong := usage_error(end)):
+                from flwr.cli.output import print_failure
+
+                print_failure("usage", wrong)
+            raise
         except KeyboardInterrupt as interrupt:
             sys.stderr.write("\nInterrupted.\n")
             raise SystemExit(exit_status(interrupt)) from None

@@ -2,11 +2,13 @@
 
 import sys
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flwr.cli.output import OutputFormat, reporting
+from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, RunId
+from flwr.cli.output import FormatOption, OutputFormat, reporting
 from flwr.cli.place import find_place
 from flwr.config import Place
 
@@ -17,45 +19,42 @@ _LOOK_AGAIN = 0.1  # seconds; no portable call waits for a file to grow
 
 
 def log(
-    run_id: Annotated[int, typer.Argument(help="The run's id, as `flwr ls` shows it.")],
-    app: Annotated[
-        str | None, typer.Argument(help="A connection, or an app's folder before one.")
-    ] = None,
-    connection: Annotated[
-        str | None, typer.Argument(help="A connection, or a federation of the app.")
-    ] = None,
+    run_id: RunId,
+    app: AppOrConnection = None,
+    connection: ConnectionOfApp = None,
     stream: Annotated[
         bool, typer.Option("--stream/--show", help="Follow a live run, or print what is there.")
     ] = True,
+    output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """Print the log of a run."""
-    with reporting(OutputFormat.DEFAULT):
+    with reporting(output_format) as result:
         place = find_place(app, connection)
-        if place.address is not None:
-            _print_remote(place, run_id, live=stream)
+        local = place.address is None
+        parts = _here(run_id, live=stream) if local else _there(place, run_id, live=stream)
+        sys.stderr.write(f"{'Streaming' if stream else 'Printing'} the log of run {run_id}\n")
+        if output_format is OutputFormat.JSON:
+            result.update({"run-id": str(run_id), "log": "".join(parts)})
             return
-        folder = _find_run(run_id)
-        _say(run_id, live=stream)
-        if stream:
-            _follow(folder)
-        elif folder.log.exists():
-            sys.stdout.write(folder.log.read_text(encoding="utf-8", errors="replace"))
+        for part in parts:
+            sys.stdout.write(part)
+            sys.stdout.flush()
 
 
-def _say(run_id: int, *, live: bool) -> None:
-    sys.stderr.write(f"{'Streaming' if live else 'Printing'} the log of run {run_id}\n")
-
-
-def _print_remote(place: Place, run_id: int, *, live: bool) -> None:
+def _there(place: Place, run_id: int, *, live: bool) -> Iterator[str]:
     from flwr.cli.superlink import connected, follow_log
 
     with connected(place) as link:
-        parts = follow_log(link, run_id, live=live)
-        _say(run_id, live=live)
-        for part in parts:
-            for entry in part.entries:
-                sys.stdout.write(entry.text)
-            sys.stdout.flush()
+        for part in follow_log(link, run_id, live=live):
+            yield "".join(entry.text for entry in part.entries)
+
+
+def _here(run_id: int, *, live: bool) -> Iterator[str]:
+    folder = _find_run(run_id)
+    if live:
+        return _follow(folder)
+    there = folder.log.exists()
+    return iter([folder.log.read_text(encoding="utf-8", errors="replace")] if there else [])
 
 
 def _find_run(run_id: int) -> "RunDir":
@@ -67,15 +66,14 @@ def _find_run(run_id: int) -> "RunDir":
     return RunDir(runs_dir(), run_id)
 
 
-def _follow(folder: "RunDir") -> None:
-    """Print a log until the run's process is gone and all of it has been printed."""
+def _follow(folder: "RunDir") -> Iterator[str]:
+    """Yield a log until the run's process is gone and all of it has been read."""
     pause = threading.Event()
     with folder.log.open(encoding="utf-8", errors="replace") as log_file:
         alive = True
         while True:
             while text := log_file.read(1 << 16):
-                sys.stdout.write(text)
-            sys.stdout.flush()
+                yield text
             if not alive:
                 return
             alive = folder.is_alive()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, complete_run_ids
 from flwr.cli.output import (
     FormatOption,
     OutputFormat,
@@ -15,11 +16,13 @@ from flwr.cli.output import (
 )
 from flwr.cli.place import find_place
 from flwr.cli.runs import Listing, changed_at, elapsed, read_runs
+from flwr.cli.tables import Column, listing_table
 from flwr.config import Place
-from flwr.transport.control import Run
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from flwr.transport.control import Run
 
 _COLOURS = {
     "finished:completed": "green",
@@ -28,18 +31,24 @@ _COLOURS = {
     "starting": "blue",
     "running": "blue",
 }
-_ROOMY, _NARROW = 110, 72  # columns of a terminal: all fits from the one on, little below the other
+_COLUMNS = (
+    Column("Run ID"),
+    Column("Federation", fold=True, spare=2),
+    Column("App", fold=True),
+    Column("Status"),
+    Column("Elapsed", right=True, spare=1),
+    Column("Status Changed @", split=True),
+)
 
 
 def ls(
-    app: Annotated[
-        str | None, typer.Argument(help="A connection, or an app's folder before one.")
-    ] = None,
-    connection: Annotated[
-        str | None, typer.Argument(help="A connection, or a federation of the app.")
-    ] = None,
+    app: AppOrConnection = None,
+    connection: ConnectionOfApp = None,
     runs: Annotated[bool, typer.Option("--runs", help="List all runs (the default).")] = False,
-    run_id: Annotated[int | None, typer.Option("--run-id", help="Show one run in detail.")] = None,
+    run_id: Annotated[
+        int | None,
+        typer.Option("--run-id", help="Show one run in detail.", autocompletion=complete_run_ids),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Show the newest runs only.")
     ] = None,
@@ -68,31 +77,20 @@ def ls(
 
 def _run_table(listing: Listing, width: int) -> "Table":
     """Return the table of runs. On a narrow terminal it has fewer columns; ids are never cut."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    roomy = width >= _ROOMY
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("Run ID", no_wrap=True)
-    if roomy:
-        table.add_column("Federation", overflow="fold")
-    table.add_column("App", overflow="fold")
-    table.add_column("Status", no_wrap=True)
-    if width >= _NARROW:
-        table.add_column("Elapsed", justify="right", no_wrap=True)
-    table.add_column("Status Changed @" if roomy else "Status\nChanged @", no_wrap=True)
-    for run in listing.runs:
-        changed = time_text(changed_at(run))
-        cells: list[str | Text] = [str(run.run_id)]
-        if roomy:
-            cells.append(run.federation)
-        cells.append(f"@{run.fab_id}=={run.fab_version}")
-        cells.append(Text(run.state, style=_COLOURS.get(run.state, "dim")))
-        if width >= _NARROW:
-            cells.append(duration_text(elapsed(run, listing.now)))
-        table.add_row(*cells, changed if roomy else changed.replace(" ", "\n"))
-    return table
+    rows: list[list[str | Text]] = [
+        [
+            str(run.run_id),
+            run.federation,
+            f"@{run.fab_id}=={run.fab_version}",
+            Text(run.state, style=_COLOURS.get(run.state, "dim")),
+            duration_text(elapsed(run, listing.now)),
+            time_text(changed_at(run)),
+        ]
+        for run in listing.runs
+    ]
+    return listing_table(_COLUMNS, rows, width)
 
 
 def _detail_table(listing: Listing, place: Place) -> "Table":
@@ -132,7 +130,7 @@ def _detail_table(listing: Listing, place: Place) -> "Table":
     return table
 
 
-def _as_json(run: Run, now: float) -> dict[str, Any]:
+def _as_json(run: "Run", now: float) -> dict[str, Any]:
     """Return one run as programs read it; ids are strings."""
     seconds = elapsed(run, now)
     return {

@@ -17,6 +17,7 @@ from flwr.errors import FlwrError, LinkError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_json_descriptor = -1  # where stdout went before programs' output was sent to stderr
 _WIDE = 1000  # columns of a pipe or a file: nothing is cut there
 
 
@@ -39,13 +40,17 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
 
     Yields a dictionary for what the command has to say as JSON. With ``--format json`` it is
     printed at the end, with ``success`` and, after an error, ``error-message`` and
-    ``error: {code, message}``; the error's panel goes to stderr in any case.
+    ``error: {code, message}``; the error's panel goes to stderr in any case. Whatever else this
+    process and its children print goes to stderr, too.
 
     Raises
     ------
     typer.Exit
         With the error's exit code, 130 after Ctrl-C, 143 after SIGTERM.
     """
+    as_json = output_format is OutputFormat.JSON
+    if as_json:
+        _keep_stdout()
     result: dict[str, Any] = {}
     try:
         yield result
@@ -56,14 +61,36 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
         message = str(interrupt) or "Interrupted."
         sys.stderr.write(f"\n{message}\n")
         code, status = "interrupted", exit_status(interrupt)
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as fault:
+        # The entry point tells wrong usage; the rest is our fault, and Python prints its traceback.
+        if as_json and not hasattr(fault, "format_message"):
+            print_failure("unexpected", f"{type(fault).__name__}: {fault}", result)
+        raise
     else:
-        if output_format is OutputFormat.JSON:
+        if as_json:
             print_json({"success": True, **result})
         return
-    if output_format is OutputFormat.JSON:
-        failure = {"error-message": message, "error": {"code": code, "message": message}}
-        print_json({"success": False, **result, **failure})
+    if as_json:
+        print_failure(code, message, result)
     raise typer.Exit(status)
+
+
+def print_failure(code: str, message: str, result: dict[str, Any] | None = None) -> None:
+    """Print a failure as JSON, with what there is of a result."""
+    failure = {"error-message": message, "error": {"code": code, "message": message}}
+    print_json({"success": False, **(result or {}), **failure})
+
+
+def _keep_stdout() -> None:
+    """Keep stdout for JSON: what others print to its descriptor goes to stderr from now on."""
+    global _json_descriptor
+    real = sys.__stdout__
+    if _json_descriptor < 0 and real is not None and sys.stdout is real:
+        real.flush()
+        _json_descriptor = os.dup(real.fileno())
+        os.dup2(sys.stderr.fileno(), real.fileno())
 
 
 def error_code(error: FlwrError) -> str:
@@ -76,8 +103,14 @@ def error_code(error: FlwrError) -> str:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print a JSON object to stdout, in ASCII: whatever the encoding, nothing is lost."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-    sys.stdout.flush()
+    text = json.dumps(value, indent=2) + "\n"
+    if _json_descriptor < 0:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    rest = memoryview(text.encode("ascii"))
+    while rest:
+        rest = rest[os.write(_json_descriptor, rest) :]
 
 
 def print_error(error: FlwrError) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flwr.cli.arguments import complete_apps_and_connections, complete_connections
 from flwr.cli.output import FormatOption, OutputFormat, reporting
 from flwr.cli.place import NO_FEDERATION, read_place, split_arguments
 from flwr.config import (
@@ -19,11 +20,18 @@ from flwr.errors import ConfigError, RunConfigError
 
 def run(
     app: Annotated[
-        str | None, typer.Argument(help="The app's folder; by default the current one.")
+        str | None,
+        typer.Argument(
+            help="The app's folder; by default the current one.",
+            autocompletion=complete_apps_and_connections,
+        ),
     ] = None,
     connection: Annotated[
         str | None,
-        typer.Argument(help="A connection of config.toml, or a federation of the app."),
+        typer.Argument(
+            help="A connection of config.toml, or a federation of the app.",
+            autocompletion=complete_connections,
+        ),
     ] = None,
     run_config: Annotated[
         list[str] | None,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from flwr import clock
 from flwr.config import Place
-from flwr.transport.control import RUNS, Run, RunsQuestion
 
 if TYPE_CHECKING:
     from flwr import store
+    from flwr.transport.control import Run
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Listing:
         Unix seconds.
     """
 
-    runs: list[Run]
+    runs: "list[Run]"
     now: float
 
 
@@ -43,14 +43,17 @@ def read_runs(place: Place, run_id: int | None = None, limit: int | None = None)
             found = local.runs(limit=limit) if run_id is None else [local.run(run_id)]
             return Listing([of_store(run) for run in found], clock.unix_now())
     from flwr.cli.superlink import connected
+    from flwr.transport.control import RUNS, RunsQuestion
 
     with connected(place) as link:
         answer = link.call(RUNS, RunsQuestion(run_id, limit))
         return Listing(answer.runs, answer.now)
 
 
-def of_store(run: "store.Run") -> Run:
+def of_store(run: "store.Run") -> "Run":
     """Return a run of the database as commands show it."""
+    from flwr.transport.control import Run
+
     return Run(
         run_id=run.run_id,
         fab_id=run.fab_id,
@@ -72,7 +75,7 @@ def of_store(run: "store.Run") -> Run:
     )
 
 
-def elapsed(run: Run, now: float) -> float:
+def elapsed(run: "Run", now: float) -> float:
     """Return for how many seconds a run has been running, until its end or `now`.
 
     It is 0 for a run that never reached ``running``.
@@ -83,7 +86,7 @@ def elapsed(run: Run, now: float) -> float:
     return max(0.0, end - _unix(run.running_at))
 
 
-def changed_at(run: Run) -> str:
+def changed_at(run: "Run") -> str:
     """Return when a run's state last changed."""
     return run.finished_at or run.running_at or run.starting_at or run.pending_at
 

@@ -1,22 +1,17 @@
 """``flwr stop``: end a run at a SuperLink."""
 
-from typing import Annotated
-
 import typer
 
+from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, RunId
 from flwr.cli.output import FormatOption, OutputFormat, reporting
 from flwr.cli.place import find_place
 from flwr.errors import ConfigError
 
 
 def stop(
-    run_id: Annotated[int, typer.Argument(help="The run's id, as `flwr ls` shows it.")],
-    app: Annotated[
-        str | None, typer.Argument(help="A connection, or an app's folder before one.")
-    ] = None,
-    connection: Annotated[
-        str | None, typer.Argument(help="A connection, or a federation of the app.")
-    ] = None,
+    run_id: RunId,
+    app: AppOrConnection = None,
+    connection: ConnectionOfApp = None,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """Stop a run. Its processes are ended; what it has printed and measured is kept."""
