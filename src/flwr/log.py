@@ -1,7 +1,8 @@
 """The one logger, ``flwr``: console lines on stderr, optional file, deprecation notices.
 
 Console lines start with the level word and put the message in column 13, as users of the
-framework expect to grep them. Colours appear on terminals only and honour ``NO_COLOR``.
+framework expect to grep them. Colours appear on terminals only, or with ``FORCE_COLOR``, and never
+with ``NO_COLOR``.
 """
 
 import logging
@@ -28,8 +29,8 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
     json : bool, default False
         Write one JSON object a record instead: ``lvl``, ``time`` and ``msg``.
     colored : bool, optional
-        Colour the level word; by default only where the stream is a terminal and ``NO_COLOR``
-        is not set.
+        Colour the level word; by default only where the stream is a terminal, or ``FORCE_COLOR``
+        is set, and ``NO_COLOR`` is not.
     stream : TextIO, optional
         Where to write; by default whatever ``sys.stderr`` is at the time of the record.
     """
@@ -72,7 +73,10 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
     def _in_colour(self) -> bool:
         if self.colored is not None:
             return self.colored
-        return "NO_COLOR" not in os.environ and bool(getattr(self.stream, "isatty", bool)())
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown"):
+            return False
+        forced = bool(os.environ.get("FORCE_COLOR"))
+        return forced or bool(getattr(self.stream, "isatty", bool)())
 
 
 def _level_from_environment() -> int:

@@ -17,6 +17,7 @@ from flwr.errors import FlwrError, LinkError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_SAME = {"unknown-run": "run-not-found", "unknown-node": "node-not-found"}  # told here and there
 _json_descriptor = -1  # where stdout went before programs' output was sent to stderr
 _WIDE = 1000  # columns of a pipe or a file: nothing is cut there
 
@@ -96,7 +97,7 @@ def _keep_stdout() -> None:
 def error_code(error: FlwrError) -> str:
     """Return the stable name of a kind of error, such as ``run-not-found``."""
     if isinstance(error, LinkError) and error.code:
-        return error.code
+        return _SAME.get(error.code, error.code)
     name = type(error).__name__.removesuffix("Error")
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
