@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from flwr.errors import ConfigError, FabError
 from flwr.runtime import fab
 from flwr.runtime.fabbuild import build
+from flwr.runtime.fabfiles import LeftOut
 
 PYPROJECT = """\
 # a comment
@@ -46,6 +48,11 @@ def app_of(folder: Path, more: dict[str, str] | None = None, pyproject: str = PY
     return folder
 
 
+def setting_of(line: str) -> str:
+    """The project file with a line more in [tool.flwr.app]."""
+    return PYPROJECT.replace('publisher = "me"', f'publisher = "me"\n{line}')
+
+
 def archive_of(files: dict[str, bytes], listed: str | None = None) -> bytes:
     """A FAB made by hand, by default with a true list."""
     if listed is None:
@@ -71,10 +78,26 @@ def files_of() -> dict[str, bytes]:
 
 
 def test_equal_folders_make_equal_bytes(tmp_path: Path) -> None:
-    one, other = build(app_of(tmp_path / "one")), build(app_of(tmp_path / "other"))
-    assert one.content == other.content
+    files = {"README.md": "x", "pkg/b.py": "", "pkg/a.py": ""}
+    one = build(app_of(tmp_path / "one", files))
+    umask = os.umask(0o077)
+    try:
+        folder = app_of(tmp_path / "elsewhere" / "other", dict(reversed(files.items())))
+    finally:
+        os.umask(umask)
+    (folder / "pkg/a.py").chmod(0o755)
+    for path in folder.rglob("*"):
+        os.utime(path, (0, 1_000_000_000))
+    assert build(folder).content == one.content
     assert one.fab_hash == hashlib.sha256(one.content).hexdigest()
     assert one.file_name == f"me.my-app.1-2-0.{one.fab_hash[:8]}.fab"
+
+
+def test_an_app_is_left_as_it_is(tmp_path: Path) -> None:
+    folder = app_of(tmp_path)
+    before = {path: path.stat() for path in sorted(tmp_path.rglob("*"))}
+    build(folder)
+    assert {path: path.stat() for path in sorted(tmp_path.rglob("*"))} == before
 
 
 def test_the_bytes_are_those_of_flower(tmp_path: Path) -> None:
@@ -142,6 +165,35 @@ def test_gitignore_of_the_root_counts(tmp_path: Path) -> None:
     assert not {"a.json", "local/x.py"} & set(built.files)
 
 
+def test_gitignore_may_take_a_file_back(tmp_path: Path) -> None:
+    lines = "  local/ \n!local/keep.py\n"
+    built = build(app_of(tmp_path, {".gitignore": lines, "local/keep.py": "", "local/x.py": ""}))
+    assert "local/keep.py" in built.files
+    assert [each for each in built.left_out if each.path.startswith("local")] == [
+        LeftOut("local/x.py", "named by .gitignore")
+    ]
+
+
+def test_a_gitignore_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.gitignore: '!' is no pattern"):
+        build(app_of(tmp_path, {".gitignore": "*.json\n!\n"}))
+
+
+def test_too_deep_files_are_an_error_unless_they_are_left_out(tmp_path: Path) -> None:
+    deep = "a/b/c/d/e/f/g/h/i/j/"
+    kept = build(app_of(tmp_path / "ten", {f"{deep}x.py": "", f"{deep}k/x.csv": ""}))
+    assert f"{deep}x.py" in kept.files
+    with pytest.raises(FabError, match="at most 10 folders one in the other; deeper: 'a/b/c/d"):
+        build(app_of(tmp_path / "eleven", {f"{deep}k/x.py": ""}))
+    build(app_of(tmp_path / "out", {f"{deep}k/x.py": ""}, setting_of('fab-exclude = ["a/**"]')))
+
+
+def test_the_project_file_of_another_project_stays_outside(tmp_path: Path) -> None:
+    built = build(app_of(tmp_path, {"pkg/sub/pyproject.toml": "x = 1", "pkg/sub/a.toml": ""}))
+    assert "pkg/sub/a.toml" in built.files
+    assert "pkg/sub/pyproject.toml" not in built.files
+
+
 def test_patterns_narrow_it_down(tmp_path: Path) -> None:
     lines = 'publisher = "me"\nfab-include = ["pkg/**/*.py"]\nfab-exclude = ["pkg/x.py"]'
     text = PYPROJECT.replace('publisher = "me"', lines)
@@ -154,13 +206,31 @@ def test_patterns_narrow_it_down(tmp_path: Path) -> None:
     [
         ('fab-exclude = ["nothing*.py"]', "no file of the app matches 'nothing"),
         ('fab-include = ["pkg/*.csv"]', "no file of the app matches"),
-        ("fab-include = 3", "must be a list of patterns"),
+        ('fab-include = ["local.py"]', "no file of the app matches"),
+        ('fab-include = [".git/hook.py"]', "no file of the app matches"),
+        (
+            'fab-exclude = ["pkg/*.py", "[z-a].py"]',
+            r"'\[z-a\].py' is no pattern: bad character range",
+        ),
+        ("fab-include = 3", "must be a list of patterns; it is 3"),
+        ("fab-include = [3]", "must be a list of patterns"),
+        ("fab-exclude = []", "is empty"),
+        ('fab-exclude = [""]', "is empty"),
     ],
 )
 def test_patterns_that_do_nothing_are_errors(tmp_path: Path, setting: str, match: str) -> None:
-    text = PYPROJECT.replace('publisher = "me"', f'publisher = "me"\n{setting}')
+    more = {"pkg/data.csv": "", ".gitignore": "local.py", "local.py": "", ".git/hook.py": ""}
     with pytest.raises(ConfigError, match=match):
-        build(app_of(tmp_path, {"pkg/data.csv": ""}, text))
+        build(app_of(tmp_path, more, setting_of(setting)))
+
+
+@pytest.mark.parametrize("pattern", ["test_x.py", "build/x.py", "venv/**", "pyproject.toml"])
+def test_patterns_may_name_what_stays_outside_or_inside_anyway(
+    tmp_path: Path, pattern: str
+) -> None:
+    more = {"test_x.py": "", "build/x.py": "", "venv/lib/x.py": ""}
+    built = build(app_of(tmp_path, more, setting_of(f'fab-exclude = ["{pattern}"]')))
+    assert set(built.files) == {"pyproject.toml", *CODE}
 
 
 def test_an_ignored_pyproject_is_an_error(tmp_path: Path) -> None:
@@ -173,6 +243,84 @@ def test_federations_stay_at_home(tmp_path: Path) -> None:
     project = fab.read_files(built.content)["pyproject.toml"].decode()
     assert "federations" not in project
     assert "comment" not in project
+
+
+# -- what pyproject.toml says
+
+
+def test_what_is_recommended_and_missing_is_told(tmp_path: Path) -> None:
+    assert build(app_of(tmp_path / "none")).missing == ("description", "license")
+    text = PYPROJECT.replace("[project]", '[project]\ndescription = "x"\nlicense = {text = "x"}')
+    assert build(app_of(tmp_path / "all", pyproject=text)).missing == ()
+
+
+@pytest.mark.parametrize(("was", "becomes"), [('"me"', '"a/b"'), ("1.2.0", "1/2")])
+def test_what_cannot_be_in_a_file_name_is_an_error(tmp_path: Path, was: str, becomes: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be part of a file's name"):
+        build(app_of(tmp_path, pyproject=PYPROJECT.replace(was, becomes)))
+
+
+def format_1(
+    license: str = '{file = "LICENSE"}',  # noqa: A002 - its name in the file
+    needs: str = '"flwr[simulation]>=1.40.0"',
+    target: str = 'flwr-version-target = "1.41.0"',
+) -> str:
+    text = setting_of(f"fab-format-version = 1\n{target}")
+    return text.replace('["numpy"]', f'["numpy", {needs}]\nlicense = {license}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        format_1(),
+        format_1('{file = "LICENSE.md"}', "\"FLWR >= 1.40.0, < 2; python_version > '3'\""),
+        setting_of('fab-format-version = 0\nflwr-version-target = "whatever"'),
+    ],
+)
+def test_formats_are_accepted(tmp_path: Path, text: str) -> None:
+    assert build(app_of(tmp_path, {"LICENSE": "x", "LICENSE.md": "y"}, text)).fab_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (setting_of("fab-format-version = 2"), "there is no format 2"),
+        (setting_of("fab-format-version = -1"), "must be 0 or 1; it is -1"),
+        (setting_of("fab-format-version = true"), "must be 0 or 1; it is True"),
+        (setting_of('fab-format-version = "1"'), "must be 0 or 1; it is '1'"),
+        (format_1('"Apache-2.0"'), 'project.license: format 1 needs {file = "LICENSE"}'),
+        (format_1('{text = "x"}'), 'project.license: format 1 needs {file = "LICENSE"}'),
+        (format_1('{file = "doc/LICENSE"}'), 'project.license: format 1 needs {file = "LICENSE"}'),
+        (format_1(needs=""), "needs flwr once; it is there 0 times"),
+        (format_1(needs='"flwr>=1.40", "flwr>=1.41"'), "needs flwr once; it is there 2 times"),
+        (format_1(needs='"flwr==1.41.0"'), "needs a lower bound of flwr with '>='"),
+        (format_1(needs='"flwr @ https://example.com/x.whl"'), "needs a lower bound of flwr"),
+        (format_1(needs='"flwr>>1"'), "'flwr>>1' is no requirement"),
+        (format_1(target=""), "flwr-version-target: is missing"),
+        (format_1(target="flwr-version-target = 3"), "must be a text; it is 3"),
+        (format_1(target='flwr-version-target = "x"'), "'x' is no version"),
+        (format_1(target='flwr-version-target = "1.39"'), "1.39 is none that 'flwr"),
+        (format_1(needs='"flwr>=1.40.0,<1.41"'), "1.41.0 is none that 'flwr<1.41,>=1.40.0'"),
+    ],
+)
+def test_formats_are_checked(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match="Invalid app configuration") as caught:
+        build(app_of(tmp_path, {"LICENSE": "x"}, text))
+    assert expected in str(caught.value)
+    assert "line " in str(caught.value)
+
+
+def test_all_that_is_wrong_with_a_format_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(app_of(tmp_path, pyproject=format_1('"x"', "", "")))
+    assert str(caught.value).count("\n- ") == 3
+
+
+@pytest.mark.parametrize("ignore", ["LICENSE", ""])
+def test_the_licence_must_be_inside(tmp_path: Path, ignore: str) -> None:
+    more = {"LICENSE": "x"} if ignore else {}
+    with pytest.raises(ConfigError, match="licence file 'LICENSE' .* is not in the FAB"):
+        build(app_of(tmp_path, {".gitignore": ignore, **more}, format_1()))
 
 
 def test_too_much_is_refused_with_the_largest_file(tmp_path: Path) -> None:
@@ -213,8 +361,7 @@ def test_another_fab_with_the_same_eight_digits_gets_its_own_folder(tmp_path: Pa
 
 def test_names_in_pyproject_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     text = PYPROJECT.replace('"me"', '"../../me"').replace("1.2.0", "/etc/1")
-    built = build(app_of(tmp_path / "app", pyproject=text))
-    app = fab.unpack(built.content, tmp_path / "apps")
+    app = fab.unpack(archive_of(files_of() | {"pyproject.toml": text.encode()}), tmp_path / "apps")
     assert app.app_dir.parent == tmp_path / "apps"
 
 
