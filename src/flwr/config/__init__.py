@@ -20,6 +20,7 @@ from flwr.config.project import read_federations as read_federations
 from flwr.config.simulation import SimulationOptions as SimulationOptions
 from flwr.config.values import UserConfig as UserConfig
 from flwr.config.values import UserConfigValue as UserConfigValue
+from flwr.config.values import differing_types as differing_types
 from flwr.config.values import flatten_dict as flatten_dict
 from flwr.config.values import fuse_dicts as fuse_dicts
 from flwr.config.values import fuse_run_config as fuse_run_config
@@ -37,6 +38,7 @@ __all__ = [
     "UserConfig",
     "UserConfigValue",
     "choose_place",
+    "differing_types",
     "flatten_dict",
     "fuse_dicts",
     "fuse_run_config",

@@ -28,6 +28,7 @@ _APP_KEYS = (
     "display-name",
     "color",
 )
+_COMPONENT_KEYS = ("serverapp", "clientapp", "agentapp")
 _FEDERATION_KEYS = ("address", "insecure", "root-certificates", "options")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _REFERENCE = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
@@ -141,6 +142,8 @@ def read_app(app_dir: Path) -> AppConfig:
         )
     publisher = _required_text(problems, _APP, "publisher")
     _near_misses(problems, _APP, _APP_KEYS)
+    _presentation(problems)
+    _near_misses(problems, _COMPONENTS, _COMPONENT_KEYS)
     references = {key: _component(problems, key) for key in ("serverapp", "clientapp")}
     run_config = _run_config(problems)
     federations, default = _federations(problems)
@@ -205,8 +208,21 @@ def _near_misses(problems: Problems, table: Key, known: tuple[str, ...]) -> None
             problems.add((*table, key), f"unknown key; did you mean '{match}'?")
 
 
+def _presentation(problems: Problems) -> None:
+    """Note what is wrong with the keys of ``[tool.flwr.app]`` that only show an app."""
+    table = _table(problems, _APP)
+    for name in ("display-name", "color"):
+        value = table.get(name, "")
+        if not isinstance(value, str):
+            problems.add((*_APP, name), f"must be a text; it is {value!r}")
+
+
 def _component(problems: Problems, name: str) -> str:
     """Return the reference of one component; note whatever is wrong with it."""
+    values = _table(problems, _COMPONENTS)
+    if "agentapp" in values and name not in values:
+        problems.add((*_COMPONENTS, "agentapp"), f"an app without '{name}' does not run here")
+        return ""
     reference = _required_text(problems, _COMPONENTS, name)
     if reference and (wrong := check_reference(reference, problems.document.path.parent)):
         problems.add((*_COMPONENTS, name), wrong)

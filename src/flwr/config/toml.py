@@ -75,8 +75,12 @@ class Problems:
             What the file describes, as in "Invalid `what` in '<path>'".
         """
         if self.found:
-            listed = "\n".join(f"- {problem}" for _, problem in sorted(self.found))
-            raise ConfigError(f"Invalid {what} in '{self.document.path}':\n{listed}")
+            raise ConfigError(self.text(what))
+
+    def text(self, what: str) -> str:
+        """Return everything found, line by line; `what` as in `raise_if_any`."""
+        listed = "\n".join(f"- {problem}" for _, problem in sorted(self.found))
+        return f"Invalid {what} in '{self.document.path}':\n{listed}"
 
 
 def read_toml(path: Path) -> Document:

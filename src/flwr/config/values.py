@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flwr.config.spelling import suggestion
-from flwr.config.toml import read_toml
+from flwr.config.toml import Problems, read_toml
 from flwr.errors import RunConfigError
 
 UserConfigValue = bool | float | int | str
@@ -131,6 +131,33 @@ def fuse_run_config(
     return {**defaults, **overrides}
 
 
+def differing_types(
+    defaults: Mapping[str, UserConfigValue], overrides: Mapping[str, UserConfigValue]
+) -> list[str]:
+    """Return a sentence for each override of another type than its default: often the cause.
+
+    A whole number in place of one with a fraction is not worth a word.
+    """
+    return [
+        f"'{key}' was set to {_with_type(value)}; by default it is {_with_type(defaults[key])}."
+        for key, value in overrides.items()
+        if key in defaults and not _alike(value, defaults[key])
+    ]
+
+
+def _alike(value: UserConfigValue, default: UserConfigValue) -> bool:
+    return type(value) is type(default) or (type(value) is int and type(default) is float)
+
+
+def _with_type(value: UserConfigValue) -> str:
+    """Return a value as TOML has it, with the name of its type."""
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (a boolean)"
+    if isinstance(value, str):
+        return f"{value!r} (text)"
+    return f"{value} ({'a whole number' if isinstance(value, int) else 'a number'})"
+
+
 def parse_config_args(
     config: Sequence[str] | None, flatten: bool = True, *, option: str = "--run-config"
 ) -> dict[str, Any]:
@@ -158,9 +185,11 @@ def parse_config_args(
         raise RunConfigError(
             f"{option}: a file ('{files[0]}') cannot be given together with other values"
         )
+    if files:
+        return _read_file(Path(files[0].strip()).expanduser(), option, flatten=flatten)
     flat: UserConfig = {}
     for text in texts:
-        nested = read_toml(Path(text.strip()).expanduser()).data if files else _parse(text, option)
+        nested = _parse(text, option)
         try:
             flat.update(flatten_dict(nested))
         except ValueError as error:
@@ -171,11 +200,34 @@ def parse_config_args(
         raise RunConfigError(f"{option}: {error}") from error
 
 
+def _read_file(path: Path, option: str, *, flatten: bool) -> dict[str, Any]:
+    """Return what a TOML file says; values of other types are listed with their lines."""
+    document = read_toml(path)
+    problems = Problems(document)
+    flat: UserConfig = {}
+
+    def walk(table: Mapping[str, Any], key: tuple[str, ...]) -> None:
+        for name, value in table.items():
+            inner = (*key, name)
+            if isinstance(value, Mapping):
+                walk(value, inner)
+            elif isinstance(value, (bool, int, float, str)):
+                flat[".".join(inner)] = value
+            else:
+                problems.add(inner, f"must be a bool, int, float or text; it is {value!r}")
+
+    walk(document.data, ())
+    if problems.found:
+        raise RunConfigError(f"{option}: {problems.text('settings')}")
+    return dict(flat) if flatten else unflatten_dict(flat)
+
+
 def _parse(text: str, option: str) -> dict[str, Any]:
     """Return the nested dictionary that one text of pairs says."""
     import tomllib
 
     lines = []
+    wrong: list[tuple[str, str]] = []  # pairs, and how to write each
     position = 0
     while text[position:].strip():
         match = _PAIR.match(text, position)
@@ -185,13 +237,14 @@ def _parse(text: str, option: str) -> dict[str, Any]:
         key, value = match["key"], match["value"]
         try:
             tomllib.loads(f"{key} = {value}")
-        except tomllib.TOMLDecodeError as error:
-            raise RunConfigError(
-                f"{option}: cannot read {match[0].strip()!r} in {text!r}",
-                hint=_advice_for_value(key, value),
-            ) from error
+        except tomllib.TOMLDecodeError:
+            wrong.append((match[0].strip(), _advice_for_value(key, value)))
         lines.append(f"{key} = {value}")
         position = match.end()
+    if wrong:
+        pairs = " and ".join(repr(pair) for pair, _ in wrong)
+        advice = "\n".join(dict.fromkeys(advice for _, advice in wrong))
+        raise RunConfigError(f"{option}: cannot read {pairs} in {text!r}", hint=advice)
     try:
         return tomllib.loads("\n".join(lines))
     except tomllib.TOMLDecodeError as error:

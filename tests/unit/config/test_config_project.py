@@ -84,6 +84,13 @@ def test_a_good_file(write: Callable[[str], Path]) -> None:
     assert app.federations["remote"].root_certificates == app.app_dir / "certs/ca.crt"
 
 
+def test_keys_of_other_versions_are_taken(write: Callable[[str], Path]) -> None:
+    keys = 'color = "teal"\nfab-format-version = 1\nflwr-version-target = "1.41.0"\n'
+    text = GOOD.replace("display-name", keys + "display-name")
+    text = text.replace("clientapp =", 'agentapp = "pkg.nowhere:agent"\nclientapp =')
+    assert read_app(write(text)).clientapp == "pkg.client_app:app"
+
+
 def test_config_and_federations_are_optional(write: Callable[[str], Path]) -> None:
     app = read_app(write(GOOD.partition("[tool.flwr.app.config]")[0]))
     assert app.run_config == {}
@@ -136,6 +143,9 @@ def test_all_problems_are_listed_with_line_and_key(write: Callable[[str], Path])
             "there is no federation 'local-sim'; did you mean 'local-simulation'?",
         ),
         ('address = "host:9093"', "address = 9093", "address: must be a text"),
+        ('display-name = "My app"', "color = 3", "color: must be a text; it is 3"),
+        ("serverapp =", "servrapp =", "did you mean 'serverapp'?"),
+        ("serverapp =", "agentapp =", "agentapp: an app without 'serverapp' does not run here"),
         ("[tool.flwr.app.config]", "[tool.flwr.app.configs]", "did you mean 'config'?"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flwr.config import (
+    differing_types,
     flatten_dict,
     fuse_dicts,
     fuse_run_config,
@@ -153,3 +154,66 @@ def test_unknown_keys_are_named_with_the_nearest() -> None:
         fuse_run_config({"num-server-rounds": 3, "lr": 0.1}, {"num-rounds": 2, "zzz": 1})
     assert "'num-rounds'; did you mean 'num-server-rounds'?" in str(caught.value)
     assert "'zzz'; known are lr, num-server-rounds" in str(caught.value)
+
+
+def test_all_values_that_are_not_toml_are_told_at_once() -> None:
+    with pytest.raises(RunConfigError) as caught:
+        parse_config_args(["a=hello b=2 c=True"])
+    text = str(caught.value)
+    for expected in ("'a=hello' and 'c=True'", "'a=\"hello\"'", "c=true"):
+        assert expected in text
+
+
+def test_all_wrong_values_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("lr = 0.1\nsteps = [1]\n[model]\nday = 2020-01-01\n")
+    with pytest.raises(RunConfigError) as caught:
+        parse_config_args([str(file)])
+    text = str(caught.value)
+    assert f"--run-config: Invalid settings in '{file}'" in text
+    assert "line 2, steps: must be a bool, int, float or text; it is [1]" in text
+    assert "line 4, model.day: must be a bool" in text
+
+
+def test_types_that_differ_from_the_defaults_are_named() -> None:
+    defaults = {"lr": 0.1, "rounds": 3, "name": "x", "fast": True}
+    assert differing_types(defaults, {"lr": 1, "rounds": 5, "name": "y", "fast": False}) == []
+    told = differing_types(defaults, {"lr": "big", "rounds": 2.5, "fast": 1})
+    assert told == [
+        "'lr' was set to 'big' (text); by default it is 0.1 (a number).",
+        "'rounds' was set to 2.5 (a number); by default it is 3 (a whole number).",
+        "'fast' was set to 1 (a whole number); by default it is true (a boolean).",
+    ]
+
+
+# The rows of the grammar's table in the project's specification; None: an error.
+ROWS = {
+    "types": (["a=1 b=2.5 c=true d=\"x y\" e='q'"],
+              {"a": 1, "b": 2.5, "c": True, "d": "x y", "e": "q"}),
+    "numbers": (["a=-3 b=1e-3 c=1_000 d=inf"], {"a": -3, "b": 1e-3, "c": 1000, "d": math.inf}),
+    "dots": (["a.b.c=3"], {"a.b.c": 3}),
+    "table": (["a={x=1,y='s'}"], {"a.x": 1, "a.y": "s"}),
+    "two texts": (["a=1", "a=2"], {"a": 2}),
+    "a key twice": (["a=1 a=2"], None),
+    "bare text": (["a=hello"], None),
+    "Python's True": (["a=True"], None),
+    "blanks": (["a = 1"], {"a": 1}),  # upstream: nothing, and no error
+    "garbage": (["a=1 garbage b=2"], None),  # upstream: ignored
+    "equals signs in text": (['a="b=c"', 'url="http://x?y=1"'], {"a": "b=c", "url": "http://x?y=1"}),
+    "an escaped quote": ([r'a="q\"r"'], {"a": 'q"r'}),  # upstream: an error
+    "a list": (["a=[1,2]"], None),
+    "a date": (["a=2020-01-01"], None),
+    "a file and pairs": (["x.toml", "a=1"], None),
+    "nothing": ([""], {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("option", ["--run-config", "--federation-config"])
+def test_the_grammar_s_rows(row: str, option: str) -> None:
+    texts, expected = ROWS[row]
+    if expected is not None:
+        assert parse_config_args(texts, option=option) == expected
+        return
+    with pytest.raises(RunConfigError, match=option):
+        parse_config_args(texts, option=option)
