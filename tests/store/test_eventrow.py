@@ -12,8 +12,10 @@ from flwr.app.events import (
     Aggregated,
     Event,
     Exchange,
+    ModelSpoiled,
     NodeMetrics,
     NodeOutcome,
+    NodesAwaited,
     RoundFinished,
     RoundStarted,
     RunFinished,
@@ -46,6 +48,8 @@ EVENTS: list[Event] = [
     ),
     ServerEvaluated(round=0, metrics={"accuracy": math.inf}),
     RoundFinished(round=1, of=3, seconds=1.5),
+    NodesAwaited(connected=2, count=5),
+    ModelSpoiled(round=3, reason="array 'w' holds NaN"),
     RunFinished(status="failed", details="it broke"),
 ]
 

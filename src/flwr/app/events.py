@@ -129,6 +129,30 @@ class RoundFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesAwaited:
+    """A run waits until `count` nodes are connected; `connected` are. Told now and then."""
+
+    connected: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpoiled:
+    """The model is useless from round `round` on; emitted by the strategy.
+
+    Attributes
+    ----------
+    round : int
+        After which it was noticed.
+    reason : str
+        What is in it, such as NaN in an array, and by which nodes.
+    """
+
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """A run is over.
 
@@ -151,5 +175,7 @@ Event: TypeAlias = (
     | Aggregated
     | ServerEvaluated
     | RoundFinished
+    | NodesAwaited
+    | ModelSpoiled
     | RunFinished
 )

@@ -14,6 +14,7 @@ from flwr.app.events import (
     RunStarted,
     ServerEvaluated,
 )
+from flwr.runtime.facts import Told
 from flwr.runtime.tally import Tallies
 
 _WEIGHTS = {"num-examples", "num_examples"}  # what averages are weighted by is no result
@@ -69,6 +70,8 @@ class History:
         The messages in them, by their type.
     first_failure : tuple of (int, str) or None
         Node id and error of the first of them.
+    told : Told
+        What a diagnosis is made from.
     """
 
     def __init__(self) -> None:
@@ -79,9 +82,11 @@ class History:
         self.exchanges = 0
         self.tallies = Tallies()
         self.first_failure: tuple[int, str] | None = None
+        self.told = Told()
 
     def add(self, event: Event) -> None:
         """Take note of one event."""
+        self.told.add(event)
         if isinstance(event, Exchange):
             self._add_exchange(event)
         elif isinstance(event, Aggregated):

@@ -15,7 +15,7 @@ from flwr.cli.interrupts import Terminated, interrupts
 from flwr.cli.local_store import open_store, runs_dir
 from flwr.cli.place import NO_FEDERATION
 from flwr.cli.tee import WorkerOutput, teed
-from flwr.config import AppConfig, Place, SimulationOptions, UserConfig
+from flwr.config import AppConfig, Place, SimulationOptions, UserConfig, differing_types
 from flwr.errors import FlwrError, RunFailedError
 from flwr.log import log, update_console_handler
 
@@ -206,11 +206,20 @@ class _Course:
             message = f"Interrupted after {done}{of} rounds: run {run_id} is finished:stopped."
             kind = Terminated if isinstance(error, Terminated) else KeyboardInterrupt
             raise kind(message) from error
-        message = f"Run {run_id} failed: {_cause(error, self.request.app.app_dir)}"
-        if self.history.first_failure is not None:
-            node, text = self.history.first_failure
-            message += f"\nThe first failure was at node {node}: {text}"
-        failed = RunFailedError(message, hint=f"All it printed: flwr log {run_id} --show")
+        from flwr.runtime.diagnosis import diagnose
+        from flwr.runtime.facts import Facts
+
+        details = _cause(error, self.request.app.app_dir)
+        diagnosis = diagnose(
+            Facts(run_id=run_id, state="finished:failed", details=details, told=self.history.told)
+        )
+        hint = [
+            *diagnosis.advice,
+            *differing_types(self.request.app.run_config, self.request.overrides),
+            f"All it printed: flwr log {run_id} --show; the cause again: flwr why {run_id}",
+        ]
+        message = f"Run {run_id} failed: {diagnosis.text()}"
+        failed = RunFailedError(message, hint="\n".join(hint))
         if isinstance(error, FlwrError):
             failed.exit_code = error.exit_code
         raise failed from error

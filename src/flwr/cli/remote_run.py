@@ -19,7 +19,7 @@ from flwr.cli.superlink import (
     follow_log,
     place_line,
 )
-from flwr.config import Place, UserConfig
+from flwr.config import AppConfig, Place, UserConfig, differing_types
 from flwr.errors import RunFailedError
 from flwr.transport.control import START_RUN, EventPart, Run, StartRun
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flwr.runtime.fabbuild import Fab
     from flwr.transport.client import Link
 
+TAIL_CHARACTERS = 1 << 16  # of a log, in which a diagnosis looks for a traceback
 _MOST_NAMES = 5  # of files that are left out of a FAB
 
 
@@ -93,7 +94,7 @@ def run_at_superlink(request: RemoteRun, result: dict[str, Any]) -> None:
         _say(f"Successfully started run {run.run_id}{_in_federation(run)}\n", request)
         result.update(_submitted_json(run, fab))
         if request.stream:
-            _Following(link, request, run, fab.app.name).take(result)
+            _Following(link, request, run, fab.app).take(result)
         else:
             _say(f"Its log: {_command('log', run, request)}\n", request)
 
@@ -155,14 +156,16 @@ def _command(name: str, run: Run, request: RemoteRun) -> str:
 class _Following:
     """A run as it is shown here while it goes on elsewhere."""
 
-    def __init__(self, link: "Link", request: RemoteRun, run: Run, title: str) -> None:
+    def __init__(self, link: "Link", request: RemoteRun, run: Run, app: AppConfig) -> None:
         from flwr.cli.history import History
 
         self.link = link
         self.request = request
         self.run = run
-        self.title = f"{title}, run {run.run_id}"
+        self.app = app
+        self.title = f"{app.name}, run {run.run_id}"
         self.history = History()
+        self.log_tail = ""
         self.fault: BaseException | None = None  # of the thread that prints the log
 
     def take(self, result: dict[str, Any]) -> None:
@@ -202,7 +205,9 @@ class _Following:
     def _print_log(self) -> None:
         try:
             for part in follow_log(self.link, self.run.run_id):
-                _say("".join(entry.text for entry in part.entries), self.request)
+                text = "".join(entry.text for entry in part.entries)
+                self.log_tail = (self.log_tail + text)[-TAIL_CHARACTERS:]
+                _say(text, self.request)
         except BaseException as fault:  # the main thread raises it
             self.fault = fault
 
@@ -222,15 +227,30 @@ class _Following:
             sys.stdout = out
 
     def _failure(self, code: int) -> RunFailedError:
+        from flwr.runtime.diagnosis import diagnose
+        from flwr.runtime.facts import Facts
+
         run = self.run
         ended = run.state.rpartition(":")[2]
-        message = f"Run {run.run_id} {'was ' if ended == 'stopped' else ''}{ended}"
-        if run.details:
-            message += f": {run.details}"
-        if self.history.first_failure is not None:
-            node, text = self.history.first_failure
-            message += f"\nThe first failure was at node {node}: {text}"
-        failed = RunFailedError(message)
+        diagnosis = diagnose(
+            Facts(
+                run_id=run.run_id,
+                state=run.state,
+                details=run.details,
+                told=self.history.told,
+                in_place=False,
+                log_tail=self.log_tail,
+            )
+        )
+        message = f"Run {run.run_id} failed: {diagnosis.text()}"
+        if ended == "stopped":
+            message = f"Run {run.run_id} was stopped: {run.details}"
+        hint = [
+            *diagnosis.advice,
+            *differing_types(self.app.run_config, self.request.overrides),
+            f"The cause again: {_command('why', run, self.request)}",
+        ]
+        failed = RunFailedError(message, hint="\n".join(hint))
         failed.exit_code = code
         return failed
 

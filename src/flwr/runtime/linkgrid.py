@@ -11,7 +11,7 @@ import msgspec
 
 from flwr.app import Context, Error, Message, Metadata, RecordDict
 from flwr.app.error import ErrorCode
-from flwr.app.events import Event
+from flwr.app.events import Event, NodesAwaited
 from flwr.errors import ParcelError, RefusedError, RunFailedError
 from flwr.log import log, warn_deprecated_feature
 from flwr.runtime import bodies
@@ -158,6 +158,7 @@ class LinkGrid(Grid):
 
     def say_waiting(self, connected: int, count: int) -> None:
         """Say that more nodes are waited for than are connected."""
+        self.emit(NodesAwaited(connected, count))
         log(
             logging.INFO,
             "Waiting for nodes: %d of %d are connected (to give up: flwr stop %d)",
@@ -225,7 +226,7 @@ class LinkGrid(Grid):
             "generators": generators(),
             "opened": self._scopes.opened,
             "tallies": {
-                name: [tally.messages, tally.failures]
+                name: [tally.messages, tally.failures, tally.unhandled]
                 for name, tally in self.tallies.by_type.items()
             },
         }

@@ -2,16 +2,27 @@
 
 from dataclasses import dataclass
 
-from flwr.app.events import Event, Exchange
+from flwr.app.events import Event, Exchange, ModelSpoiled
 from flwr.errors import RunFailedError
+
+_UNHANDLED = "ValueError: No "  # … function registered: how a ClientApp says that it has none
 
 
 @dataclass
 class Tally:
-    """How many messages of one type there were, and how many came back as errors."""
+    """How many messages of one type there were, and how many came back as errors.
+
+    Attributes
+    ----------
+    messages, failures : int
+        All of them, and the errors.
+    unhandled : int
+        The errors of ClientApps that have no function for such messages.
+    """
 
     messages: int = 0
     failures: int = 0
+    unhandled: int = 0
 
     @property
     def all_failed(self) -> bool:
@@ -26,17 +37,24 @@ class Tallies:
     ----------
     by_type : dict of str to Tally
         Of each type.
+    spoiled : str
+        What makes the model useless, if something does.
     """
 
     def __init__(self, by_type: dict[str, Tally] | None = None) -> None:
         self.by_type = {} if by_type is None else by_type
+        self.spoiled = ""
 
     def add(self, event: Event) -> None:
-        """Count the messages of an exchange; other events count nothing."""
+        """Count the messages of an exchange, and note that a model is useless."""
         if isinstance(event, Exchange):
             tally = self.by_type.setdefault(event.message_type, Tally())
             tally.messages += len(event.outcomes)
-            tally.failures += sum(outcome.error is not None for outcome in event.outcomes)
+            errors = [each.error for each in event.outcomes if each.error is not None]
+            tally.failures += len(errors)
+            tally.unhandled += sum(error.startswith(_UNHANDLED) for error in errors)
+        elif isinstance(event, ModelSpoiled):
+            self.spoiled = event.reason
 
     def of(self, category: str = "") -> Tally:
         """Return the sum over all types, or those of a category (what is before the dot)."""
@@ -45,10 +63,16 @@ class Tallies:
             for message_type, each in self.by_type.items()
             if category in ("", message_type.partition(".")[0])
         ]
-        return Tally(sum(each.messages for each in tallies), sum(each.failures for each in tallies))
+        return Tally(
+            sum(each.messages for each in tallies),
+            sum(each.failures for each in tallies),
+            sum(each.unhandled for each in tallies),
+        )
 
     def judge(self) -> list[str]:
-        """Call a run failed that got no reply, or none to training.
+        """Call a run failed that got no reply, or none to one kind of message, or a useless model.
+
+        An app that only has no function for evaluation is warned of.
 
         Returns
         -------
@@ -60,12 +84,15 @@ class Tallies:
         RunFailedError
             If the run failed.
         """
-        for category, name in (("", ""), ("train", "train ")):
+        for category in ("", "train", "evaluate", "query"):
             tally = self.of(category)
-            if tally.all_failed:
+            if tally.all_failed and (category in ("", "train") or tally.unhandled < tally.failures):
+                kind = f"{category} " if category else ""
                 raise RunFailedError(
-                    f"All of its {tally.messages} {name}messages came back as errors."
+                    f"All of its {tally.messages} {kind}messages came back as errors."
                 )
+        if self.spoiled:
+            raise RunFailedError(f"The model is of no use: {self.spoiled}.")
         return [
             f"All {tally.messages} messages of type '{message_type}' came back as errors."
             for message_type, tally in self.by_type.items()

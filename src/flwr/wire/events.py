@@ -10,6 +10,8 @@ from flwr.app.events import (
     Aggregated,
     Event,
     Exchange,
+    ModelSpoiled,
+    NodesAwaited,
     RoundFinished,
     RoundStarted,
     RunFinished,
@@ -24,6 +26,8 @@ CLASS_OF_KIND: dict[str, type[Event]] = {
     "aggregated": Aggregated,
     "server-evaluated": ServerEvaluated,
     "round-finished": RoundFinished,
+    "nodes-awaited": NodesAwaited,
+    "model-spoiled": ModelSpoiled,
     "run-finished": RunFinished,
 }
 _KIND_OF_CLASS = {event_class: kind for kind, event_class in CLASS_OF_KIND.items()}

@@ -63,10 +63,23 @@ def test_train_actions_count_together(flwr: Flwr, app: Callable[..., Path]) -> N
     assert flwr.status() == "finished:completed"
 
 
-def test_evaluation_that_always_failed_is_warned_of_at_the_end(
+def test_a_run_whose_evaluation_always_failed_has_failed(
     flwr: Flwr, app: Callable[..., Path]
 ) -> None:
     ended = flwr("run", with_broken(app(), "evaluate"))
+    assert ended.code == 1, ended.err
+    assert "All of its 4 evaluate messages came back as errors." in ended.err
+    assert "ValueError: broken evaluate" in ended.err
+    assert flwr.status() == "finished:failed"
+
+
+def test_an_app_that_cannot_evaluate_is_warned_of_at_the_end(
+    flwr: Flwr, app: Callable[..., Path]
+) -> None:
+    folder = app()
+    client = folder / "tiny" / "client_app.py"
+    client.write_text(client.read_text().replace("@app.evaluate()", ""))
+    ended = flwr("run", folder)
     assert ended.code == 0, ended.err
     last_line = ended.err.splitlines()[-1]
     assert last_line.startswith("WARNING")

@@ -15,6 +15,8 @@ FIELDS = {
     "Aggregated": ["round", "phase", "replies", "failures", "metrics", "nodes"],
     "ServerEvaluated": ["round", "metrics"],
     "RoundFinished": ["round", "of", "seconds"],
+    "NodesAwaited": ["connected", "count"],
+    "ModelSpoiled": ["round", "reason"],
     "RunFinished": ["status", "details"],
 }
 

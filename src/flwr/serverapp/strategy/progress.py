@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from logging import INFO, WARNING
 from typing import Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, memory
 from flwr.app.events import (
     Aggregated,
     Event,
+    ModelSpoiled,
     NodeMetrics,
     Phase,
     RoundFinished,
@@ -20,6 +21,7 @@ from flwr.log import log
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.result import Result
 from flwr.serverapp.strategy.summary import log_strategy_start_info
+from flwr.serverapp.strategy.sums import has_nan
 
 
 class Progress:
@@ -152,6 +154,8 @@ class Progress:
         log(INFO, "Strategy execution finished in %.2fs", time.perf_counter() - self._began)
         if self._tried_training and not self.result.arrays:
             log(WARNING, "No round gave a new model: the arrays of the Result are empty.")
+        if self._emit is not None and (name := _first_with_nan(self.result.arrays)) is not None:
+            self._emit(ModelSpoiled(self._rounds, f"array '{name}' holds NaN"))
         log(INFO, "")
         log(INFO, "Final results:")
         log(INFO, "")
@@ -175,6 +179,15 @@ class Progress:
         if self._emit is not None and self._asked:
             counts = self._replies, self._failures
             self._emit(Aggregated(server_round, phase, *counts, dict(metrics or {}), self._nodes))
+
+
+def _first_with_nan(arrays: ArrayRecord) -> str | None:
+    """Return the name of the first array that holds NaN, if one does."""
+    for name, array in zip(arrays, memory.views(arrays), strict=True):
+        floats = array.dtype.name.startswith(("float", "bfloat", "complex"))
+        if floats and array.size and has_nan(array.ravel("K")):
+            return name
+    return None
 
 
 class _Noted(Iterator[Message]):

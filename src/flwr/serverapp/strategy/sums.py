@@ -94,7 +94,7 @@ class WeightedSum:
             for low in range(0, total.size, BLOCK):
                 block = total[low : low + BLOCK]
                 _add(block, _cut(terms, low, origin), scratch, fresh)
-                nan |= _has_nan(block)
+                nan |= has_nan(block)
         return nan
 
     @_quiet
@@ -126,7 +126,7 @@ class WeightedSum:
                     _add(group[: block.size], group_blocks, product, fresh=True)
                     _add(block, [(group[: block.size], group_factor)], product, begin)
                     begin = False
-                nan |= _has_nan(block)
+                nan |= has_nan(block)
         return nan
 
     @_quiet
@@ -185,7 +185,8 @@ def _add(block: np.ndarray, terms: Iterable[Weighted], scratch: np.ndarray, fres
             np.add(block, product, out=block)
 
 
-def _has_nan(block: np.ndarray) -> bool:
+def has_nan(block: np.ndarray) -> bool:
+    """Whether a vector that is not empty holds a NaN."""
     return math.isnan(np.maximum.reduce(block))  # a NaN wins
 
 
