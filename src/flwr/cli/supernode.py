@@ -1,10 +1,11 @@
 """``flwr supernode``: the nodes of a SuperLink."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flwr.cli.arguments import AppOrConnection, ConnectionOfApp
 from flwr.cli.output import (
     FormatOption,
     OutputFormat,
@@ -14,10 +15,21 @@ from flwr.cli.output import (
     time_text,
 )
 from flwr.cli.place import find_place
+from flwr.cli.tables import Column, listing_table
 from flwr.config import Place
 from flwr.errors import ConfigError
-from flwr.transport.appio import Node
 
+if TYPE_CHECKING:
+    from flwr.transport.appio import Node
+
+_COLUMNS = (
+    Column("Node ID"),
+    Column("Name", fold=True, spare=1),
+    Column("Config", fold=True, spare=3),
+    Column("Status"),
+    Column("Elapsed", right=True, spare=2),
+    Column("Status Changed @", split=True),
+)
 supernode = typer.Typer(name="supernode", help="See SuperNodes.", no_args_is_help=True)
 
 
@@ -27,12 +39,8 @@ def root() -> None:
 
 
 def list_nodes(
-    app: Annotated[
-        str | None, typer.Argument(help="A connection, or an app's folder before one.")
-    ] = None,
-    connection: Annotated[
-        str | None, typer.Argument(help="A connection, or a federation of the app.")
-    ] = None,
+    app: AppOrConnection = None,
+    connection: ConnectionOfApp = None,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """List the SuperNodes that a SuperLink knows, by id."""
@@ -54,7 +62,7 @@ supernode.command("list")(list_nodes)
 supernode.command("ls", hidden=True)(list_nodes)
 
 
-def _read_nodes(place: Place) -> list[Node]:
+def _read_nodes(place: Place) -> "list[Node]":
     if place.address is None:
         raise ConfigError(
             "Runs in place have virtual nodes only",
@@ -68,32 +76,25 @@ def _read_nodes(place: Place) -> list[Node]:
         return link.call(NODES, Nothing()).nodes
 
 
-def _print_table(nodes: list[Node], now: datetime) -> None:
-    from rich import box
-    from rich.table import Table
+def _print_table(nodes: "list[Node]", now: datetime) -> None:
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("Node ID", no_wrap=True)
-    table.add_column("Name", overflow="fold")
-    table.add_column("Config", overflow="fold")
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Elapsed", justify="right", no_wrap=True)
-    table.add_column("Status Changed @", no_wrap=True)
-    for node in nodes:
-        config = " ".join(f"{key}={value}" for key, value in node.node_config.items())
-        table.add_row(
+    rows: list[list[str | Text]] = [
+        [
             str(node.node_id),
             node.name,
-            Text(config),
+            Text(" ".join(f"{key}={value}" for key, value in node.node_config.items())),
             Text(_status(node), style="green" if node.online else "dim"),
             duration_text(_online_seconds(node, now)) if node.online else "",
             time_text((node.online_since if node.online else node.offline_since) or None),
-        )
-    console().print(table)
+        ]
+        for node in nodes
+    ]
+    out = console()
+    out.print(listing_table(_COLUMNS, rows, out.width))
 
 
-def _as_json(node: Node, now: datetime) -> dict[str, Any]:
+def _as_json(node: "Node", now: datetime) -> dict[str, Any]:
     return {
         "node-id": str(node.node_id),
         "owner-name": "none",
@@ -107,11 +108,11 @@ def _as_json(node: Node, now: datetime) -> dict[str, Any]:
     }
 
 
-def _status(node: Node) -> str:
+def _status(node: "Node") -> str:
     return "online" if node.online else "offline"
 
 
-def _online_seconds(node: Node, now: datetime) -> float:
+def _online_seconds(node: "Node", now: datetime) -> float:
     if not (node.online and node.online_since):
         return 0.0
     return max(0.0, (now - datetime.fromisoformat(node.online_since)).total_seconds())
