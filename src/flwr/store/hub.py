@@ -39,6 +39,7 @@ from flwr.store.hubrecords import (
     NewMessage,
     NewReply,
     NodeRow,
+    OpenRow,
     Principal,
 )
 from flwr.store.lifecycle import RunEvent
@@ -234,6 +235,12 @@ class HubStore:
     async def fail_expired(self, now: float, code: int, reason: str) -> dict[int, int]:
         """Answer all open messages whose time is up with an error."""
         return await self._write(lambda c: mailbox.fail_expired(c, code, reason, now))
+
+    async def open_messages(
+        self, *, run_id: int | None = None, node_id: int | None = None
+    ) -> list[OpenRow]:
+        """Return the messages of a run, or to a node, that have not been answered."""
+        return await self._read(lambda c: mailbox.select_open(c, run_id=run_id, node_id=node_id))
 
     async def next_expiry(self) -> float | None:
         """Return when the next open message expires."""

@@ -64,6 +64,17 @@ class NodeRow:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRow:
+    """A message that has not been answered."""
+
+    run_id: int
+    node_id: int
+    message_type: str
+    created: float  # Unix seconds
+    handed_out: bool  # whether its node has it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
     """A message to a node."""

@@ -25,6 +25,7 @@ from flwr.store.hubrecords import (
     NewBody,
     NewMessage,
     NewReply,
+    OpenRow,
     Principal,
     RejectedRow,
 )
@@ -296,6 +297,24 @@ def fail_node(
 def fail_expired(connection: Connection, code: int, reason: str, now: float) -> dict[int, int]:
     """Answer all open messages whose time is up with an error."""
     return _fail(connection, messages.c.expires <= now, code, reason, now)
+
+
+def select_open(
+    connection: Connection, *, run_id: int | None = None, node_id: int | None = None
+) -> list[OpenRow]:
+    """Return the messages of a run, or to a node, that have not been answered."""
+    found = select(
+        messages.c.run_id,
+        messages.c.node_id,
+        messages.c.message_type,
+        messages.c.created,
+        messages.c.state == LEASED,
+    ).where(_is_open)
+    if run_id is not None:
+        found = found.where(messages.c.run_id == run_id)
+    if node_id is not None:
+        found = found.where(messages.c.node_id == node_id)
+    return [OpenRow(*row) for row in connection.execute(found.order_by(messages.c.seq))]
 
 
 def next_expiry(connection: Connection) -> float | None:

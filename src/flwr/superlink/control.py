@@ -60,6 +60,7 @@ class Control:
             control.LOG: self.log,
             control.EVENTS: self.events,
             control.NODES: self.nodes,
+            control.OPEN: self.open_messages,
             control.FAB: self.fab,
         }
 
@@ -131,6 +132,20 @@ class Control:
         """List all nodes."""
         with refusing():
             return Nodes([self._runs.node_of(row) for row in await self._store.nodes()])
+
+    async def open_messages(self, request: RunQuestion, _caller: Caller) -> control.OpenMessages:
+        """List the messages of a run that nodes have not answered."""
+        now = unix_now()
+        with refusing():
+            rows = await self._store.open_messages(run_id=request.run_id)
+        return control.OpenMessages(
+            [
+                control.OpenMessage(
+                    row.node_id, row.message_type, max(0.0, now - row.created), row.handed_out
+                )
+                for row in rows
+            ]
+        )
 
     async def fab(self, request: RunQuestion, _caller: Caller) -> Fab:
         """Fetch the app of a run."""

@@ -19,6 +19,7 @@ from flwr.superlink.waiting import Course, Session, Waiters, superseded
 
 T = TypeVar("T")
 
+TELL_AWAY_SECONDS = 2.0  # a node that is away for so long is told of to the runs that wait for it
 RETRY_SECONDS = 2.0  # after the database could not be written
 
 
@@ -63,6 +64,8 @@ class Hub:
         self._gone: set[int] = set()  # offline, and their messages have not failed yet
         self._expiry: float | None = None  # when a message will next end unanswered, Unix seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._told_away: dict[int, set[int]] = {}  # by node, the runs that were told
+        self._tell_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._at_end_of_run: list[AtEndOfRun] = []
 
@@ -74,13 +77,15 @@ class Hub:
         hub = cls(store, nodes, [run.run_id for run in live])
         hub._expiry = await store.next_expiry()
         hub._set_timer()
+        hub._watch_away()
         return hub
 
     def begin_closing(self) -> None:
         """Answer all who wait, and make nobody wait from now on."""
         self.closing = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._tell_timer):
+            if timer is not None:
+                timer.cancel()
         for session in self._sessions.values():
             session.answer_parked()
         for course in self.courses.values():
@@ -150,6 +155,8 @@ class Hub:
             if not self._marking:
                 self._marking = True
                 self.in_background(self._mark_online())
+        if node_id in self._told_away:
+            self.in_background(self._tell_back(node_id, self._told_away.pop(node_id)))
 
     def end(self, node_id: int) -> None:
         """Note that a request of a node ends."""
@@ -157,6 +164,7 @@ class Hub:
         away = self.presence.deadline()
         if away is not None and (self._timer is None or self._timer.when() > away):
             self._set_timer()
+        self._watch_away()
 
     async def leave(self, node_id: int) -> None:
         """Note a goodbye. What the node had open fails."""
@@ -166,6 +174,35 @@ class Hub:
         if self.presence.leave(node_id):
             log(INFO, "Node %d has said goodbye; %d online", node_id, len(self.presence))
         await self.fail_offline([node_id])
+
+    def _watch_away(self) -> None:
+        """Look in a while whether runs should be told of nodes that are away."""
+        if self._tell_timer is None and not self.closing and self.presence.deadline() is not None:
+            self._tell_timer = self._loop.call_later(TELL_AWAY_SECONDS, self._tell_of_away)
+
+    def _tell_of_away(self) -> None:
+        self._tell_timer = None
+        for node_id in self.presence.away_since(self._loop.time() - TELL_AWAY_SECONDS):
+            if node_id not in self._told_away:
+                self._told_away[node_id] = set()
+                self.in_background(self._tell_away(node_id))
+        self._watch_away()
+
+    async def _tell_away(self, node_id: int) -> None:
+        """Say in the logs of runs that a node is away which they wait for."""
+        rows = await self.store.open_messages(node_id=node_id)
+        told = self._told_away.get(node_id, set())
+        for run_id in {row.run_id for row in rows} & self.courses.keys():
+            told.add(run_id)
+            await self.tell(
+                run_id,
+                f"Node {node_id}{self._named(node_id)} is away: its connection ended while a "
+                f"message is waited for. It has {AWAY_SECONDS:g} s to come back.\n",
+            )
+
+    async def _tell_back(self, node_id: int, run_ids: set[int]) -> None:
+        for run_id in run_ids & self.courses.keys():
+            await self.tell(run_id, f"Node {node_id}{self._named(node_id)} is back.\n")
 
     async def _mark_online(self) -> None:
         """Write down who came; while that is written, more may come."""
@@ -265,6 +302,14 @@ class Hub:
     def at_end_of_run(self, call: AtEndOfRun) -> None:
         """Have a function called for each run that ends."""
         self._at_end_of_run.append(call)
+
+    async def tell(self, run_id: int, text: str) -> None:
+        """Add a line of the hub's own to the log of a run, and wake those who follow it."""
+        await self.store.add_log(run_id, text, unix_now())
+        course = self.courses.get(run_id)
+        if course is not None:
+            course.told += 1
+            course.changed.notify()
 
     def replies_came(self, counts: dict[int, int]) -> None:
         """Wake those who wait for replies of runs, of which so many have come."""

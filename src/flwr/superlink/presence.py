@@ -66,6 +66,15 @@ class Presence:
             del self._away[node_id]
         return gone
 
+    def away_since(self, moment: float) -> list[int]:
+        """Return the nodes that have been away since a moment, or for longer."""
+        found = []
+        for node_id, since in self._away.items():
+            if since > moment:
+                break
+            found.append(node_id)
+        return found
+
     def deadline(self) -> float | None:
         """Return when `expire` will next have something to say, if ever."""
         for since in self._away.values():

@@ -181,6 +181,7 @@ class Scheduler:
             await self._runs.end(run_id, RunEvent.FAIL, f"{details}: {last[0]}".rstrip(": "), 1)
         else:
             log(WARNING, "Run %d: %s; it is started again", run_id, how)
+            await self._hub.tell(run_id, f"The ServerApp died: {how}; it is started again\n")
         return step
 
     def _output(self, run_id: int) -> Path:

@@ -97,12 +97,35 @@ class EventPart(msgspec.Struct, frozen=True, omit_defaults=True):
     run: Run | None = None
 
 
+class OpenMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message that its node has not answered."""
+
+    node_id: int
+    message_type: str
+    seconds: float  # since it was sent
+    handed_out: bool = False  # whether the node has it
+
+
+class OpenMessages(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The messages of a run that have not been answered, the oldest first."""
+
+    messages: list[OpenMessage] = []
+
+
 START_RUN = Call("control", "start-run", StartRun, Run, Access.OPEN, "Submit an app to run.")
 RUNS = Call("control", "list-runs", RunsQuestion, Runs, Access.OPEN, "List runs.")
 STOP_RUN = Call("control", "stop-run", RunQuestion, Run, Access.OPEN, "Stop a run.")
 LOG = Call("control", "stream-logs", Follow, LogPart, Access.OPEN, "Follow a run's output.")
 EVENTS = Call("control", "stream-events", Follow, EventPart, Access.OPEN, "Follow its events.")
 NODES = Call("control", "list-nodes", Nothing, Nodes, Access.OPEN, "List all nodes.")
+OPEN = Call(
+    "control",
+    "list-open-messages",
+    RunQuestion,
+    OpenMessages,
+    Access.OPEN,
+    "List a run's messages that nodes have not answered.",
+)
 FAB = Call("control", "fab", RunQuestion, Fab, Access.OPEN, "Fetch the app of a run.")
 
-CALLS = (START_RUN, RUNS, STOP_RUN, LOG, EVENTS, NODES, FAB)
+CALLS = (START_RUN, RUNS, STOP_RUN, LOG, EVENTS, NODES, OPEN, FAB)
