@@ -82,6 +82,18 @@ def test_bad_run_configs(flwr: Flwr, app: Callable[..., Path], text: str, expect
     assert expected in ended.err
 
 
+def test_a_value_of_another_type_is_named_when_the_run_fails(
+    flwr: Flwr, app: Callable[..., Path]
+) -> None:
+    folder = app(then="context.run_config['learning-rate'] / 2")
+    assert flwr("run", folder, "-c", "learning-rate=1").code == 0
+    ended = flwr("run", folder, "-c", "learning-rate='big'", "--format", "json")
+    assert ended.code == 1
+    message = json.loads(ended.out)["error"]["message"]
+    assert "'learning-rate' was set to 'big' (text); by default it is 0.1 (a number)." in message
+    assert message in ended.err
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -173,7 +185,7 @@ def test_unknown_runs(flwr: Flwr) -> None:
         (["numpy", "--framework", "numpy"], "would hide the Python module 'numpy'"),
         (["class", "--framework", "numpy"], "would hide"),
         (["@acme/app"], "is an app of a hub"),
-        (["fine", "--framework", "nunpy"], "did you mean 'numpy'?"),
+        (["fine", "--framework", "nunpy"], "did you mean 'NumPy'?"),
         (["fine"], "Add --framework"),
         ([], "has no name"),
         (["fine", "--framework", "numpy", "--username", "a/b"], "no valid publisher"),
