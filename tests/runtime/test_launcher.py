@@ -138,7 +138,7 @@ def test_one_serverapp_is_run_and_no_more(hub: AppHub, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--executor", "kubernetes"], "kubernetes is not there"),
+        (["--executor", "kubernetes"], "--executor kubernetes asks for"),
         (["--superexec-auth-secret-file", "x"], "launchers are not authenticated"),
         (["--root-certificates", "x"], "exclude each other"),
     ],

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from flwr.cli import flower_superlink
-from flwr.cli.flower_superlink import SECURITY, WITHOUT_MEANING, read_settings
+from flwr.cli.flower_superlink import read_settings
 from flwr.errors import AddressError, SettingsError
 from flwr.superlink.settings import Isolation, Service, Settings
 
@@ -82,21 +82,6 @@ def test_some_of_the_certificates_are_not_enough(tmp_path: Path) -> None:
 def test_certificates_and_insecure_contradict_each_other(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="contradict"):
         settings("--insecure", f"--ssl-keyfile={tmp_path}/a")
-
-
-@pytest.mark.parametrize("name", SECURITY)
-def test_what_promises_security_is_refused(name: str) -> None:
-    flag = "--" + name.replace("_", "-")
-    given = [flag] if name.startswith(("enable", "disable")) else [flag, "x"]
-    with pytest.raises(SettingsError, match=f"{flag} asks for something"):
-        settings("--insecure", *given)
-
-
-@pytest.mark.parametrize("name", WITHOUT_MEANING)
-def test_what_has_no_meaning_here_says_so(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    flag = "--" + name.replace("_", "-")
-    settings("--insecure", *([flag] if name.endswith("installation") else [flag, "x"]))
-    assert f"{flag} has no effect" in caplog.text
 
 
 def test_simulations_are_asked_for_in_both_ways() -> None:

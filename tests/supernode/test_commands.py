@@ -27,10 +27,6 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--superlink", "http://a:1"], "plain http"),
         (["--superlink", "https://a:1", "--insecure"], "https"),
         (["--insecure", "--node-config", "a=b="], "--node-config"),
-        (["--insecure", "--auth-supernode-private-key", "k"], "--auth-supernode-private-key"),
-        (["--insecure", "--auth-supernode-public-key", "k"], "--auth-supernode-public-key"),
-        (["--insecure", "--trusted-entities", "k"], "--trusted-entities"),
-        (["--insecure", "--superexec-auth-secret-file", "k"], "--superexec-auth-secret-file"),
         (["--insecure", "--isolation", "process", "--ssl-certfile", "c"], "--ssl-keyfile"),
         (["--insecure", "--state-dir", "/proc/nothing"], "/proc/nothing"),
     ],
@@ -55,7 +51,7 @@ def test_a_node_takes_one_message_at_a_time_or_more(
 def test_options_without_meaning_are_told(caplog: pytest.LogCaptureFixture) -> None:
     options = ["--insecure", "--superlink", "127.0.0.1:9", "--max-retries", "0", "--grpc-rere"]
     assert run_supernode([*options, "--clientappio-api-address", "127.0.0.1:9094"]) == 1
-    assert "--grpc-rere has no meaning" in caplog.text
+    assert "--grpc-rere has no effect" in caplog.text
     assert "--clientappio-api-address has no effect" in caplog.text
     assert "Exit Code: 305" in caplog.text
 
@@ -72,7 +68,7 @@ def test_that_clientapps_are_served_without_tls_is_told(caplog: pytest.LogCaptur
     [
         (["--clientappio-api-address", "a:b:c", "--insecure"], "Exit Code: 600"),
         (["--insecure", "--root-certificates", "x.pem"], "Exit Code: 603"),
-        (["--root-certificates", "/nowhere/x.pem"], "/nowhere/x.pem"),
+        (["--root-certificates", "/nowhere/x.pem"], "Exit Code: 604"),
     ],
 )
 def test_a_host_does_not_start_with_options_that_cannot_be_kept(

@@ -2,18 +2,46 @@
 
 import argparse
 import asyncio
-import logging
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from flwr.cli.appprocesses import facts_of, guarded, launch, parser_of
-from flwr.errors import SettingsError
-from flwr.log import log
+from flwr.cli import exitblock
+from flwr.cli.appprocesses import (
+    CLIENTAPP_PORT,
+    INERT,
+    Program,
+    end_with_parent,
+    facts_of,
+    guarded,
+    launch,
+    parser_of,
+)
+from flwr.cli.otherversions import Inert, Refused, RefusedOptionError
 from flwr.runtime.superexec import MODULES, Launcher
 
 _CLIENTAPP = "clientapp"
+_KUBERNETES = Refused(
+    "--executor kubernetes",
+    "app processes are started on this machine",
+    exitblock.SUPEREXEC_INVALID_EXECUTOR_CONFIG,
+    hint="Start one flower-superexec in each pod that is to run apps.",
+)
+PROGRAM = Program(
+    "flower-superexec",
+    "Start app processes for a SuperLink, or ClientApps for a SuperNode, that was started with "
+    "--isolation process.",
+    ("--runtime-api-address", "--appio-api-address"),
+    inert=(*INERT, Inert("--executor-config", "subprocesses have no settings")),
+    refused=(
+        Refused(
+            "--superexec-auth-secret-file",
+            "launchers are not authenticated",
+            exitblock.SUPEREXEC_AUTH_SECRET_LOAD_FAILED,
+        ),
+    ),
+)
 
 
 def main() -> None:
@@ -24,44 +52,23 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Start what is asked for until a signal comes; return the exit status."""
     given = _parser().parse_args(arguments)
-    return guarded(given, lambda: _serve(given))
+    clientapps = given.plugin_type == _CLIENTAPP
+    program = replace(PROGRAM, port=CLIENTAPP_PORT) if clientapps else PROGRAM
+    return guarded(given, program, lambda: _serve(given))
 
 
 def _serve(given: argparse.Namespace) -> int:
-    _check(given)
+    if given.executor == "kubernetes":
+        raise RefusedOptionError(_KUBERNETES)
     if given.health_server_address is not None:
         _serve_health(given.health_server_address)
     if given.plugin_type == _CLIENTAPP:
-        return _host_clientapps(given)
+        from flwr.cli.flwr_clientapp import host_clientapps
+
+        return host_clientapps(given, 1)
+    end_with_parent(given)
     kinds = list(MODULES) if given.plugin_type is None else [given.plugin_type]
     return launch(Launcher(facts_of(given), kinds))
-
-
-def _check(given: argparse.Namespace) -> None:
-    if given.superexec_auth_secret_file is not None:
-        raise SettingsError(
-            "--superexec-auth-secret-file asks for something that this version does not have: "
-            "launchers are not authenticated.",
-            hint="Leave the option out only if you can do without what it protects.",
-        )
-    if given.executor == "kubernetes":
-        raise SettingsError(
-            "--executor kubernetes is not there: app processes are started on this machine.",
-            hint="Start one flower-superexec in each pod that is to run apps.",
-        )
-    if given.executor_config is not None:
-        log(logging.WARNING, "--executor-config has no effect: subprocesses have no settings.")
-
-
-def _host_clientapps(given: argparse.Namespace) -> int:
-    from flwr.cli.flwr_clientapp import run as run_clientapp
-
-    arguments = ["--runtime-api-address", given.address]
-    if given.insecure:
-        arguments.append("--insecure")
-    if given.root_certificates is not None:
-        arguments += ["--root-certificates", str(given.root_certificates)]
-    return run_clientapp(arguments)
 
 
 def _serve_health(text: str) -> None:
@@ -75,31 +82,19 @@ def _serve_health(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "flower-superexec",
-        "Start app processes for a SuperLink, or ClientApps for a SuperNode, that was started "
-        "with --isolation process.",
-        ["--runtime-api-address", "--appio-api-address"],
-    )
+    parser = parser_of(PROGRAM)
     add = parser.add_argument
     add(
         "--plugin-type",
         choices=[*MODULES, _CLIENTAPP],
         help="what to start: a SuperLink's serverapp or simulation (default: both), or a "
-        "SuperNode's clientapp",
+        f"SuperNode's clientapp, whose address is 127.0.0.1:{CLIENTAPP_PORT} by default",
     )
     add(
         "--executor",
         choices=["subprocess", "kubernetes"],
         default="subprocess",
-        help="how to start it: subprocess; kubernetes is not there",
-    )
-    add("--executor-config", type=Path, metavar="PATH", help="no meaning for subprocesses")
-    add(
-        "--superexec-auth-secret-file",
-        type=Path,
-        metavar="FILE",
-        help="refused: launchers are not authenticated yet",
+        help="how to start it: subprocess; kubernetes is refused",
     )
     add("--health-server-address", metavar="HOST:PORT", help="serve GET /health there, over HTTP")
     return parser

@@ -11,6 +11,8 @@ from pathlib import Path
 from flwr._version import __version__
 from flwr.cli import exitblock
 from flwr.cli.exitblock import exit_block
+from flwr.cli.optionvalues import port, positive, seconds
+from flwr.cli.otherversions import NO_INSTALLATION, Inert, Refused, add_options, judge_options
 from flwr.config import parse_config_args, state_dir
 from flwr.errors import (
     AddressError,
@@ -21,6 +23,7 @@ from flwr.errors import (
     StoreError,
 )
 from flwr.log import FLOWER_LOGGER, file_formatter, log
+from flwr.runtime.appprocess import PATIENCE
 from flwr.superlink.settings import Isolation, Port, Service, Settings
 from flwr.transport.address import Address, parse
 from flwr.transport.tls import ServerTls
@@ -28,34 +31,42 @@ from flwr.transport.tls import ServerTls
 _BY_SIGNAL = {signal.SIGINT: exitblock.SIGINT, signal.SIGTERM: exitblock.SIGTERM}
 IN_MEMORY = (":flwr-in-memory:", ":flwr-in-memory-state:", ":memory:")
 APP_PORT, FLEET_PORT, CONTROL_PORT, REST_PORT, SIMULATION_PORT = 9091, 9092, 9093, 9095, 9096
+HTTP_PORT = 8000  # with --host or --port
 ALL = (Service.APP, Service.FLEET, Service.CONTROL)
 SIMULATION_EXECUTOR = "flwr.superexec.simulation:executor"
 EXECUTORS = ("flwr.superexec.deployment:executor", SIMULATION_EXECUTOR)
 
-# What these promise would not be there: better no SuperLink than one that seems protected.
-SECURITY = {
-    "auth_list_public_keys": "nodes are not authenticated",
-    "auth_superlink_private_key": "nodes are not authenticated",
-    "auth_superlink_public_key": "nodes are not authenticated",
-    "enable_supernode_auth": "nodes are not authenticated",
-    "superexec_auth_secret_file": "launchers are not authenticated",
-    "user_auth_config": "accounts are not authenticated",
-    "account_auth_config": "accounts are not authenticated",
-    "disable_oidc_tls_cert_verification": "accounts are not authenticated",
-    "enable_event_log": "no audit log is written",
-    "artifact_provider_config": "artifacts are kept in the folders of runs only",
-}
-# What these set does not exist here, and nothing is lost by it.
-WITHOUT_MEANING = {
-    "storage_dir": "apps are kept in the database",
-    "flwr_dir": "set FLWR_HOME instead",
-    "fleet_api_num_workers": "one process serves all nodes",
-    "executor_dir": "FLWR_HOME says where files lie",
-    "disable_runtime_dependency_installation": "the SuperLink never installs anything",
-    "allow_runtime_dependency_installation": (
-        "the SuperLink never installs anything: install what apps need beside it"
+_NODES, _ACCOUNTS = "nodes are not authenticated", "accounts are not authenticated"
+_INVALID = exitblock.SUPERLINK_INVALID_ARGS
+REFUSED = (
+    Refused("--auth-list-public-keys", _NODES, _INVALID),
+    Refused("--auth-superlink-private-key", _NODES, _INVALID),
+    Refused("--auth-superlink-public-key", _NODES, _INVALID),
+    Refused("--enable-supernode-auth", _NODES, _INVALID, value=False),
+    Refused("--superexec-auth-secret-file", "launchers are not authenticated", _INVALID),
+    Refused("--user-auth-config", _ACCOUNTS, _INVALID),
+    Refused("--account-auth-config", _ACCOUNTS, _INVALID),
+    Refused("--disable-oidc-tls-cert-verification", _ACCOUNTS, _INVALID, value=False),
+    Refused("--enable-event-log", "no audit log is written", _INVALID, value=False),
+    Refused(
+        "--artifact-provider-config",
+        "artifacts are kept in the folders of runs only",
+        _INVALID,
+        hint="Leave the option out; fetch what runs leave from FLWR_HOME/wildflower/runs.",
     ),
-}
+)
+INERT = (
+    Inert("--storage-dir", "apps are kept in the database"),
+    Inert("--flwr-dir", "set FLWR_HOME instead"),
+    Inert("--fleet-api-num-workers", "one process serves all nodes"),
+    Inert("--executor-dir", "FLWR_HOME says where files lie"),
+    Inert(
+        "--disable-runtime-dependency-installation",
+        "the SuperLink never installs anything",
+        value=False,
+    ),
+    NO_INSTALLATION,
+)
 
 
 def main() -> None:
@@ -105,12 +116,14 @@ def read_settings(options: argparse.Namespace) -> Settings:
     AddressError
         If an address cannot be read.
     """
-    _refuse_promises(options)
-    for name, why in WITHOUT_MEANING.items():
-        if getattr(options, name) not in (None, False):
-            log(WARNING, "%s has no effect: %s.", _flag(name), why)
+    judge_options(options, INERT, REFUSED)
     if options.fleet_api_type:
-        log(WARNING, "--fleet-api-type: nodes are served over HTTP, whatever the type.")
+        log(
+            WARNING,
+            "--fleet-api-type %s has no effect%s: nodes are served over HTTP, whatever the type.",
+            options.fleet_api_type,
+            f" but the default port {REST_PORT}" if options.fleet_api_type == "rest" else "",
+        )
     return Settings(
         ports=_ports(options),
         state_dir=state_dir(),
@@ -118,17 +131,9 @@ def read_settings(options: argparse.Namespace) -> Settings:
         database=None if options.database in IN_MEMORY else Path(options.database).absolute(),
         isolation=Isolation(options.isolation),
         simulation=_is_simulation(options),
+        app_patience=options.app_max_wait_time,
         simulation_options=parse_config_args(options.executor_config, option="--executor-config"),
     )
-
-
-def _refuse_promises(options: argparse.Namespace) -> None:
-    for name, lack in SECURITY.items():
-        if getattr(options, name) not in (None, False):
-            raise SettingsError(
-                f"{_flag(name)} asks for something that this version does not have: {lack}.",
-                hint="Leave the option out only if you can do without what it protects.",
-            )
 
 
 def _tls(options: argparse.Namespace) -> ServerTls | None:
@@ -163,9 +168,8 @@ def _ports(options: argparse.Namespace) -> tuple[Port, ...]:
     together = options.host is not None or options.port is not None
     ports = []
     if together:
-        ports.append(Port(Address(options.host or "127.0.0.1", options.port or 8000), ALL))
-        if options.port == 0:
-            ports[0] = Port(Address(options.host or "127.0.0.1", 0), ALL)
+        port = HTTP_PORT if options.port is None else options.port
+        ports.append(Port(Address(options.host or "127.0.0.1", port), ALL))
     rest = options.fleet_api_type == "rest"
     for service, text, default in (
         (Service.APP, options.serverappio_api_address, APP_PORT),
@@ -221,20 +225,6 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 1 << 16:
-        raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flower-superlink",
@@ -254,6 +244,11 @@ def _parser() -> argparse.ArgumentParser:
         help="Keep runs, nodes, messages and apps in this SQLite file, which is created if it is "
         "missing and taken up if it is there. By default everything is gone at exit.",
     )  # fmt: skip
+    add(
+        "--app-max-wait-time", type=seconds, default=PATIENCE, metavar="SECONDS",
+        help="How long app processes that this SuperLink starts go on trying while it is away, by "
+        "default %(default)g.",
+    )  # fmt: skip
     add("--simulation", action="store_true", help="Runs are simulations: no SuperNodes take part.")
     add("--executor", metavar="NAME", help=f"{' or '.join(EXECUTORS)} (the same as --simulation).")
     add(
@@ -262,14 +257,14 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--log-file", metavar="PATH", help="Also log to this file, which is rotated.")
     add(
-        "--log-rotation-interval-hours", type=_positive, default=24, metavar="HOURS",
+        "--log-rotation-interval-hours", type=positive, default=24, metavar="HOURS",
         help="By default 24.",
     )  # fmt: skip
     add(
-        "--log-rotation-backup-count", type=_positive, default=7, metavar="N",
+        "--log-rotation-backup-count", type=positive, default=7, metavar="N",
         help="How many old log files are kept, by default 7.",
     )  # fmt: skip
-    _add_refused(parser)
+    add_options(parser, INERT, REFUSED)
     return parser
 
 
@@ -300,7 +295,7 @@ def _add_links(parser: argparse.ArgumentParser) -> None:
         "--host", metavar="HOST",
         help="Serve everything on one port of this host instead, by default 127.0.0.1.",
     )  # fmt: skip
-    add("--port", type=_port, metavar="PORT", help="That port, by default 8000.")
+    add("--port", type=port, metavar="PORT", help="That port, by default 8000.")
     add(
         "--health-server-address", metavar="HOST:PORT",
         help="Answer GET /health there too, without TLS.",
@@ -309,18 +304,6 @@ def _add_links(parser: argparse.ArgumentParser) -> None:
         "--fleet-api-type", choices=["grpc-rere", "grpc-adapter", "rest"],
         help="Has no effect but that of 'rest' on the default port, 9095: nodes use HTTP.",
     )  # fmt: skip
-
-
-def _add_refused(parser: argparse.ArgumentParser) -> None:
-    """Add the options that are taken, and either change nothing or are refused."""
-    inert = parser.add_argument_group("accepted without effect")
-    for name, why in WITHOUT_MEANING.items():
-        action = "store_true" if name.endswith("installation") else "store"
-        inert.add_argument(_flag(name), action=action, help=f"No effect: {why}.")
-    refused = parser.add_argument_group("refused in this version")
-    for name, lack in SECURITY.items():
-        action = "store_true" if name.startswith(("enable", "disable")) else "store"
-        refused.add_argument(_flag(name), action=action, help=f"Refused: {lack}.")
 
 
 if __name__ == "__main__":

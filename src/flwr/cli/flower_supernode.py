@@ -10,6 +10,15 @@ from pathlib import Path
 from flwr._version import __version__
 from flwr.cli import exitblock
 from flwr.cli.exitblock import exit_block
+from flwr.cli.optionvalues import count, port, positive, seconds
+from flwr.cli.otherversions import (
+    NO_INSTALLATION,
+    Inert,
+    Refused,
+    RefusedOptionError,
+    add_options,
+    judge_options,
+)
 from flwr.config import parse_config_args
 from flwr.errors import AddressError, FlwrError, RefusedError, SettingsError
 from flwr.log import log
@@ -21,17 +30,41 @@ from flwr.transport.tls import ClientTls, ServerTls
 
 FLEET_PORT, CLIENTAPP_PORT = 9092, 9094
 _BY_SIGNAL = {signal.SIGINT: exitblock.SIGINT, signal.SIGTERM: exitblock.SIGTERM}
-_NOT_YET = {
-    "auth_supernode_private_key": "--auth-supernode-private-key",
-    "auth_supernode_public_key": "--auth-supernode-public-key",
-    "trusted_entities": "--trusted-entities",
-    "superexec_auth_secret_file": "--superexec-auth-secret-file",
-}
+_TRANSPORT = "there is one transport, HTTP"
+INERT = (
+    Inert("--grpc-rere", _TRANSPORT, value=False),
+    Inert("--grpc-adapter", _TRANSPORT, value=False),
+    Inert("--rest", _TRANSPORT, value=False),
+    NO_INSTALLATION,
+)
+_KEYS = "nodes are not authenticated"
+REFUSED = (
+    Refused("--auth-supernode-private-key", _KEYS, exitblock.SUPERNODE_NODE_AUTH_KEYS_INVALID),
+    Refused("--auth-supernode-public-key", _KEYS, exitblock.SUPERNODE_NODE_AUTH_KEYS_INVALID),
+    Refused(
+        "--trusted-entities",
+        "apps carry no signatures",
+        exitblock.SUPERNODE_INVALID_TRUSTED_ENTITIES,
+    ),
+    Refused(
+        "--superexec-auth-secret-file",
+        "launchers are not authenticated",
+        exitblock.SUPEREXEC_AUTH_SECRET_LOAD_FAILED,
+    ),
+)
+# what only matters to processes that run ClientApps and are started apart
+_FOR_HOSTS = (
+    "clientappio_api_address", "host", "port", "ssl_certfile", "ssl_keyfile", "ssl_ca_certfile",
+)  # fmt: skip
 
 
 def main() -> None:
     """Run a SuperNode and exit with its status."""
     sys.exit(run(sys.argv[1:]))
+
+
+class _CertificatesError(SettingsError):
+    """TLS cannot be served with the certificates."""
 
 
 def run(arguments: list[str]) -> int:
@@ -42,27 +75,45 @@ def run(arguments: list[str]) -> int:
     try:
         if given.flwr_dir is not None:
             os.environ["FLWR_HOME"] = str(given.flwr_dir)
-        return exit_block(_BY_SIGNAL[run_supernode(_settings(given))])
+        return exit_block(_BY_SIGNAL[run_supernode(read_settings(given))])
     except NeverConnectedError as error:
         return exit_block(exitblock.SUPERNODE_CONNECTION_ERROR, str(error.__cause__))
-    except AddressError as error:
-        return exit_block(exitblock.ADDRESS_INVALID, str(error))
     except FlwrError as error:
-        if isinstance(error, RefusedError) and error.code == Refusal.VERSION:
-            return exit_block(exitblock.VERSION_INCOMPATIBLE, str(error))
-        log(logging.ERROR, "%s", error)
-        return error.exit_code
+        return _end(error)
 
 
-def _settings(given: argparse.Namespace) -> Settings:
-    for name, flag in _NOT_YET.items():
-        if getattr(given, name) is not None:
-            raise SettingsError(
-                f"{flag} is not there yet: a SuperNode cannot do what it promises.",
-                hint="Start without it, in a network that you trust.",
-            )
+def _end(error: FlwrError) -> int:
+    """Say what ended it; return the exit status."""
+    if isinstance(error, AddressError):
+        return exit_block(exitblock.ADDRESS_INVALID, str(error))
+    if isinstance(error, RefusedOptionError):
+        return exit_block(error.number, str(error))
+    if isinstance(error, _CertificatesError):
+        return exit_block(exitblock.SERVER_CERTIFICATES_INVALID, str(error))
+    if isinstance(error, RefusedError) and error.code == Refusal.VERSION:
+        return exit_block(exitblock.VERSION_INCOMPATIBLE, str(error))
+    log(logging.ERROR, "%s", error)
+    return error.exit_code
+
+
+def read_settings(given: argparse.Namespace) -> Settings:
+    """Return what the options ask for.
+
+    Raises
+    ------
+    SettingsError
+        If they contradict each other, or promise what is not there.
+    AddressError
+        If an address cannot be read.
+    """
+    judge_options(given, INERT, REFUSED)
+    if given.isolation == "subprocess":
+        for name in _FOR_HOSTS:
+            if getattr(given, name) is not None:
+                flag = "--" + name.replace("_", "-")
+                log(logging.WARNING, "%s has no effect without --isolation process.", flag)
     address = parse(given.superlink, FLEET_PORT)
-    _say_what_has_no_meaning(given)
+    apart = given.isolation == "process"
     return Settings(
         superlink=address,
         tls=_tls(given, address),
@@ -71,8 +122,8 @@ def _settings(given: argparse.Namespace) -> Settings:
         concurrent=given.max_concurrent,
         patience=Patience(given.max_wait_time, given.max_retries),
         health=parse(given.health_server_address) if given.health_server_address else None,
-        hosts=_hosts(given) if given.isolation == "process" else None,
-        hosts_tls=_hosts_tls(given),
+        hosts=_hosts(given) if apart else None,
+        hosts_tls=_hosts_tls(given) if apart else None,
     )
 
 
@@ -89,20 +140,22 @@ def _hosts(given: argparse.Namespace) -> Address:
 def _hosts_tls(given: argparse.Namespace) -> ServerTls | None:
     files = (given.ssl_certfile, given.ssl_keyfile, given.ssl_ca_certfile)
     if not any(files):
-        if given.isolation == "process":
-            log(
-                logging.WARNING,
-                "ClientApps are served without TLS: who is on that network reads what they get "
-                "and answer. (--ssl-certfile, --ssl-keyfile and --ssl-ca-certfile encrypt it.)",
-            )
+        log(
+            logging.WARNING,
+            "ClientApps are served without TLS: who is on that network reads what they get "
+            "and answer. (--ssl-certfile, --ssl-keyfile and --ssl-ca-certfile encrypt it.)",
+        )
         return None
     if not all(files):
-        raise SettingsError(
+        raise _CertificatesError(
             "TLS for hosts of ClientApps needs all of --ssl-certfile, --ssl-keyfile and "
             "--ssl-ca-certfile."
         )
     tls = ServerTls(*files)
-    tls.check()
+    try:
+        tls.check()
+    except SettingsError as error:
+        raise _CertificatesError(error.message, hint=error.hint) from error
     return tls
 
 
@@ -119,29 +172,6 @@ def _tls(given: argparse.Namespace, address: Address) -> ClientTls | None:
     tls = ClientTls(given.root_certificates)
     tls.context()  # a file that cannot be used is told now
     return tls
-
-
-def _say_what_has_no_meaning(given: argparse.Namespace) -> None:
-    for name in ("grpc_rere", "grpc_adapter", "rest"):
-        if getattr(given, name):
-            flag = "--" + name.replace("_", "-")
-            log(logging.WARNING, "%s has no meaning here: there is one transport, HTTP.", flag)
-    if given.isolation == "subprocess":
-        for name in ("clientappio_api_address", "host", "port", "ssl_certfile"):
-            if getattr(given, name) is not None:
-                flag = "--" + name.replace("_", "-")
-                log(logging.WARNING, "%s has no effect without --isolation process.", flag)
-    if given.allow_runtime_dependency_installation:
-        log(
-            logging.WARNING,
-            "--allow-runtime-dependency-installation has no meaning here: install what apps need.",
-        )
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text!r}")
-    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,17 +197,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     link.add_argument(
         "--max-wait-time",
-        type=float,
+        type=seconds,
         default=600.0,
         metavar="SECONDS",
-        help="how long to try again when it does not answer (default: 600)",
+        help="how long to try again when it does not answer; inf: for ever (default: 600)",
     )
     link.add_argument(
-        "--max-retries", type=int, metavar="N", help="how often to try again (default: no limit)"
+        "--max-retries", type=count, metavar="N", help="how often to try again (default: no limit)"
     )
     _add_node(parser)
     _add_hosts(parser)
-    _add_unused(parser)
+    add_options(parser, INERT, REFUSED)
     return parser
 
 
@@ -191,7 +221,7 @@ def _add_node(parser: argparse.ArgumentParser) -> None:
     )
     node.add_argument(
         "--max-concurrent",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="messages handled at once, each of another run (default: 1)",
@@ -224,7 +254,7 @@ def _add_hosts(parser: argparse.ArgumentParser) -> None:
         help="where those connect with --isolation process (default: 0.0.0.0:9094)",
     )
     hosts.add_argument("--host", help="the same: the host (default: 127.0.0.1)")
-    hosts.add_argument("--port", type=int, help="the same: the port (default: 9094)")
+    hosts.add_argument("--port", type=port, help="the same: the port (default: 9094)")
     for name in ("certfile", "keyfile", "ca-certfile"):
         hosts.add_argument(
             f"--ssl-{name}",
@@ -233,20 +263,6 @@ def _add_hosts(parser: argparse.ArgumentParser) -> None:
             metavar="PEM",
             help="TLS for them; all three files or none",
         )
-
-
-def _add_unused(parser: argparse.ArgumentParser) -> None:
-    """Add what other versions have: refused if it promises security, else said to be unused."""
-    other = parser.add_argument_group("accepted for command lines of other versions")
-    for flag in ("--grpc-rere", "--grpc-adapter", "--rest"):
-        other.add_argument(flag, action="store_true", help="no meaning: the transport is HTTP")
-    other.add_argument(
-        "--allow-runtime-dependency-installation",
-        action="store_true",
-        help="no meaning: install what apps need",
-    )
-    for flag in _NOT_YET.values():
-        other.add_argument(flag, metavar="FILE", help="refused: not there yet")
 
 
 if __name__ == "__main__":

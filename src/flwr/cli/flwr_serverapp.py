@@ -3,8 +3,14 @@
 import sys
 from collections.abc import Sequence
 
-from flwr.cli.appprocesses import add_single_options, parser_of, run_single
+from flwr.cli.appprocesses import Program, run_single
 from flwr.runtime.serverapp_process import serve
+
+PROGRAM = Program(
+    "flwr-serverapp",
+    "Run ServerApps for a SuperLink that was started with --isolation process.",
+    ("--serverappio-api-address", "--runtime-api-address", "--appio-api-address"),
+)
 
 
 def main() -> None:
@@ -14,13 +20,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run ServerApps, one after the other, or the one that a token names."""
-    parser = parser_of(
-        "flwr-serverapp",
-        "Run ServerApps for a SuperLink that was started with --isolation process.",
-        ["--serverappio-api-address", "--runtime-api-address", "--appio-api-address"],
-    )
-    add_single_options(parser)
-    return run_single(parser.parse_args(arguments), "serverapp", serve)
+    return run_single(arguments, PROGRAM, "serverapp", serve)
 
 
 if __name__ == "__main__":

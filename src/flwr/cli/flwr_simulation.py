@@ -3,8 +3,14 @@
 import sys
 from collections.abc import Sequence
 
-from flwr.cli.appprocesses import add_single_options, parser_of, run_single
+from flwr.cli.appprocesses import Program, run_single
 from flwr.simulation.process import work
+
+PROGRAM = Program(
+    "flwr-simulation",
+    "Run simulations for a SuperLink that was started with --simulation and --isolation process.",
+    ("--simulationio-api-address", "--runtime-api-address", "--appio-api-address"),
+)
 
 
 def main() -> None:
@@ -14,14 +20,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run simulations, one after the other, or the one that a token names."""
-    parser = parser_of(
-        "flwr-simulation",
-        "Run simulations for a SuperLink that was started with --simulation and "
-        "--isolation process.",
-        ["--simulationio-api-address", "--runtime-api-address", "--appio-api-address"],
-    )
-    add_single_options(parser)
-    return run_single(parser.parse_args(arguments), "simulation", work)
+    return run_single(arguments, PROGRAM, "simulation", work)
 
 
 if __name__ == "__main__":

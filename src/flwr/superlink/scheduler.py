@@ -7,7 +7,7 @@ from pathlib import Path
 from flwr.clock import unix_now
 from flwr.errors import FlwrError, RefusedError, RunStateError
 from flwr.log import log
-from flwr.runtime.appprocess import LaunchFacts
+from flwr.runtime.appprocess import PATIENCE, LaunchFacts
 from flwr.store.lifecycle import RunEvent
 from flwr.superlink.attempts import AFTER_START, Process, Step, after_death, describe_end
 from flwr.superlink.hub import Hub
@@ -35,13 +35,18 @@ class Scheduler:
         Holds a folder for each run.
     outside : bool
         Others start the processes (``--isolation process``).
+    patience : float
+        Seconds for which processes on this machine go on trying while the hub is away.
     """
 
-    def __init__(self, hub: Hub, runs: Runs, folder: Path, *, outside: bool) -> None:
+    def __init__(
+        self, hub: Hub, runs: Runs, folder: Path, *, outside: bool, patience: float = PATIENCE
+    ) -> None:
         self._hub = hub
         self._store = hub.store
         self._runs = runs
         self._folder = folder
+        self._patience = patience
         self._outside = Outside(hub) if outside else None
         self._address = ""
         self._tls: ClientTls | None = None
@@ -152,7 +157,7 @@ class Scheduler:
             process.abandon()
             raise
         self._processes[run_id] = process
-        process.tell(LaunchFacts(self._address, token, self._tls))
+        process.tell(LaunchFacts(self._address, token, self._tls, self._patience))
         log(INFO, "Run %d: started its process, attempt %d", run_id, attempt)
 
     async def _end_of_attempt(self, run_id: int) -> tuple[int | None, str]:

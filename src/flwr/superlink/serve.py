@@ -79,6 +79,7 @@ class Superlink:
             self._runs,
             settings.state_dir / "runs",
             outside=settings.isolation is Isolation.PROCESS,
+            patience=settings.app_patience,
         )
         self.addresses: tuple[Address, ...] = ()
         self._servers: Servers | None = None

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from flwr.runtime.appprocess import PATIENCE
 from flwr.transport.address import Address
 from flwr.transport.tls import ServerTls
 
@@ -56,6 +57,8 @@ class Settings:
         Where the folders of runs lie, with what their processes printed.
     isolation : Isolation
         Who starts app processes.
+    app_patience : float
+        Seconds for which app processes on this machine go on trying while the SuperLink is away.
     simulation : bool
         Runs are simulations instead of ServerApps with nodes.
     simulation_options : dict
@@ -67,5 +70,6 @@ class Settings:
     tls: ServerTls | None = None
     database: Path | None = None
     isolation: Isolation = Isolation.SUBPROCESS
+    app_patience: float = PATIENCE
     simulation: bool = False
     simulation_options: dict[str, Any] = field(default_factory=dict)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from flwr.errors import RefusedError, UnreachableError
 from flwr.log import log
 from flwr.supernode.agent import MOST_UNDER_WAY, Agent, News, Sending
-from flwr.transport.call import Refusal
+from flwr.transport.call import Failure, Refusal
 from flwr.transport.fleet import Exchange, Exchanged, Reply
 
-_FINAL = (Refusal.SUPERSEDED, Refusal.VERSION)  # there is no cure
+_FINAL = (Refusal.SUPERSEDED, Refusal.VERSION, Refusal.WRONG_PORT)  # there is no cure
+_FINAL_AT_FIRST = (Failure.FOREIGN_SERVER,)  # later it may be a proxy that is being set up
 _PASSING = (Refusal.UNAVAILABLE, Refusal.INTERNAL, Refusal.DISK_FULL)  # perhaps
 _STRANGER = (Refusal.UNKNOWN_NODE, Refusal.NOT_ALLOWED)  # unless an introduction is one
 
@@ -79,6 +80,7 @@ class Lanes:
         self._patience = patience
         self._changed = threading.Condition()
         self._introducing = False
+        self._answered = False
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._work, name=f"exchange {number}", daemon=True)
@@ -165,6 +167,7 @@ class Lanes:
             self._refused(sending, error)
             return
         with self._changed:
+            self._answered = True
             news = self._agent.answered(sending, answer, time.monotonic())
             if not self._stopping:
                 self._hear(news)
@@ -172,7 +175,7 @@ class Lanes:
         self._clear_away(news)
 
     def _refused(self, sending: Sending, error: RefusedError) -> None:
-        if error.code in _FINAL:
+        if error.code in _FINAL or (error.code in _FINAL_AT_FIRST and not self._answered):
             raise error
         log(logging.WARNING, "An exchange was refused: %s", error)
         with self._changed:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import trustme
 from deployed import Certificates, Deployment, free_ports, gate, wait_gone, wait_until
 
 Deploy = Callable[..., Deployment]
@@ -21,12 +22,21 @@ def outside(
     app_port = deployment.app_port
     start_launcher(deployment, trust, "serverapp", app_port)
     for index, port in enumerate(free_ports(2)):
-        deployment.start_node(index, 2, f"--clientappio-api-address=127.0.0.1:{port}")
+        own = own_tls(tls, ("ssl", "appio-ssl")[index])
+        deployment.start_node(index, 2, f"--clientappio-api-address=127.0.0.1:{port}", *own)
         deployment.start(
-            "nodes", "flower-superexec", "--insecure", "--plugin-type=clientapp",
+            "nodes", "flower-superexec", trust, "--plugin-type=clientapp",
             f"--appio-api-address=127.0.0.1:{port}",
         )  # fmt: skip
     return deployment
+
+
+def own_tls(tls: Certificates | None, prefix: str = "ssl") -> list[str]:
+    """Return the options of a node for TLS at the port of its ClientApps."""
+    if tls is None:
+        return []
+    files = {"certfile": tls.certificate, "keyfile": tls.key, "ca-certfile": tls.ca}
+    return [f"--{prefix}-{name}={file}" for name, file in files.items()]
 
 
 def start_launcher(deployment: Deployment, trust: str, kind: str, port: int) -> None:
@@ -49,6 +59,31 @@ def test_the_same_with_tls(deploy: Deploy, app: WriteApp, certificates: Certific
     deployment = outside(deploy, tls=certificates)
     ended = deployment.flwr("run", app(), "hub", "--stream")
     assert ended.code == 0, ended
+
+
+def test_processes_for_clientapps_are_told_apart_at_the_port_of_a_node(
+    deploy: Deploy, certificates: Certificates, tmp_path: Path
+) -> None:
+    deployment = deploy(0, tls=certificates)
+    (port,) = free_ports(1)
+    where = f"--clientappio-api-address=127.0.0.1:{port}"
+    deployment.start_node(0, 1, where, "--isolation=process", *own_tls(certificates))
+    other = tmp_path / "other.crt"
+    trustme.CA().cert_pem.write_to_path(other)
+    fleet = f"--clientappio-api-address=127.0.0.1:{deployment.fleet_port}"
+    expected = {
+        ("--insecure", where): "speaks TLS, and this side does not",
+        (f"--root-certificates={other}", where): "a CA that is not known here",
+        (
+            f"--root-certificates={certificates.ca}",
+            fleet,
+        ): "the wrong port. It serves SuperNodes",
+    }
+    hosts = {options: deployment.start("nodes", "flwr-clientapp", *options) for options in expected}
+    for options, host in hosts.items():
+        assert host.wait() == 1
+        assert "Exit Code: 250" in host.output
+        assert expected[options] in host.output
 
 
 def test_a_stopped_run_ends_its_process_wherever_it_is(
