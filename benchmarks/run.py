@@ -172,6 +172,8 @@ CASES = {
         (
             Figure("import flwr.app, beyond NumPy", "import_app_ms", "ms"),
             Figure("flwr --version", "version_ms", "ms"),
+            Figure("flwr --help", "help_ms", "ms"),
+            Figure("flwr ls, of this machine", "ls_ms", "ms"),
         ),
     ),
     "sim_small": Case("sim_small.py", (ROUND, FIRST, PEAK), ("--api", "message"), shared=True),
