@@ -163,3 +163,23 @@ def test_all_nodes_are_listed_whether_they_are_there_or_not(hub: HubHere) -> Non
     assert not nodes[gone.id].online
     assert nodes[gone.id].offline_since
     assert nodes[gone.id].created_at
+
+
+def test_a_node_is_forgotten_once_it_is_offline(hub: HubHere) -> None:
+    node = hub.node()
+    app = hub.app()
+    app.push(node.id, "m")
+    node.exchange()
+    with pytest.raises(RefusedError, match="is online") as online:
+        hub.commands.call(control.FORGET_NODE, control.NodeQuestion(node.id))
+    assert online.value.code == "bad-request"
+    node.link.call(fleet.LEAVE, fleet.Leave(node.epoch))
+    hub.commands.call(control.FORGET_NODE, control.NodeQuestion(node.id))
+    assert hub.commands.call(control.NODES, Nothing()).nodes == []
+    with pytest.raises(RefusedError, match="say hello first"):
+        node.exchange()
+    with pytest.raises(RefusedError) as unknown:
+        hub.commands.call(control.FORGET_NODE, control.NodeQuestion(node.id))
+    assert unknown.value.code == "unknown-node"
+    assert hub.node().id != node.id
+    assert [each.error and each.error.code for each in app.collect()] == [5]

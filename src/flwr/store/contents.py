@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from flwr.errors import ObjectNotFoundError
+from flwr.store import nodes
 from flwr.store.compiled import Compiled, driver_of
 from flwr.store.hubrecords import NewBody, Principal
 from flwr.store.lifecycle import LIVE_STATES
@@ -160,6 +161,13 @@ def let_all_go(connection: Connection, who: Principal) -> list[str]:
     """Take all grants from `who`, and return the objects."""
     statement = delete(grants).where(grants.c.principal == str(who)).returning(grants.c.object_id)
     return list(connection.execute(statement).scalars())
+
+
+def forget_node(connection: Connection, node_id: int) -> tuple[None, list[str]]:
+    """Delete a node, and let go of all that it has uploaded or was sent."""
+    nodes.delete_node(connection, node_id)
+    unused = let_all_go(connection, Principal("node", node_id))
+    return None, drop_bodies(driver_of(connection), (), unused)
 
 
 def idle(driver: sqlite3.Connection, uploaders: Iterable[str]) -> list[str]:

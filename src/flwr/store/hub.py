@@ -163,6 +163,16 @@ class HubStore:
         """Return all nodes, by id."""
         return await self._read(nodes.select_all)
 
+    async def forget_node(self, node_id: int) -> None:
+        """Delete a node that is offline, and what it may read.
+
+        Raises
+        ------
+        NodeNotFoundError
+            If there is no such node.
+        """
+        await self._write_then_tidy(lambda c: contents.forget_node(c, node_id))
+
     async def set_online(self, node_ids: Collection[int], at: float) -> None:
         """Note that nodes are there."""
         ids = tuple(node_ids)

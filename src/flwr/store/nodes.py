@@ -5,8 +5,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
+from flwr.errors import NodeNotFoundError
 from flwr.store.compiled import Compiled
 from flwr.store.hubrecords import NodeRow
 from flwr.store.schema import nodes
@@ -65,6 +66,12 @@ def set_online(connection: Connection, node_ids: Sequence[int], at: float) -> No
 def set_offline(connection: Connection, node_ids: Sequence[int], at: float) -> None:
     """Note that nodes are gone."""
     _set(connection, node_ids, online=0, offline_since=at)
+
+
+def delete_node(connection: Connection, node_id: int) -> None:
+    """Delete a node."""
+    if not connection.execute(delete(nodes).where(nodes.c.node_id == node_id)).rowcount:
+        raise NodeNotFoundError(f"There is no node {node_id}.")
 
 
 def epoch_of(driver: sqlite3.Connection, node_id: int) -> int | None:

@@ -60,6 +60,7 @@ class Control:
             control.LOG: self.log,
             control.EVENTS: self.events,
             control.NODES: self.nodes,
+            control.FORGET_NODE: self.forget_node,
             control.OPEN: self.open_messages,
             control.FAB: self.fab,
         }
@@ -146,6 +147,12 @@ class Control:
                 for row in rows
             ]
         )
+
+    async def forget_node(self, request: control.NodeQuestion, _caller: Caller) -> Nothing:
+        """Forget a node. If it says hello again it is a new one."""
+        with refusing():
+            await self._hub.to_its_end(self._hub.forget(request.node_id))
+        return Nothing()
 
     async def fab(self, request: RunQuestion, _caller: Caller) -> Fab:
         """Fetch the app of a run."""

@@ -26,6 +26,7 @@ class Entrance:
         self._nodes: dict[str, int] = {}
         self._apps: dict[str, AppRow] = {}
         hub.at_end_of_run(self._run_ended)
+        hub.at_end_of_node(self._node_forgotten)
 
     async def authenticate(self, rule: Access, token: str, peer: str) -> Caller:
         """Return who calls.
@@ -67,6 +68,9 @@ class Entrance:
         if len(self._nodes) >= MOST_REMEMBERED:
             self._nodes.clear()
         self._nodes[hashed] = node_id
+
+    def _node_forgotten(self, node_id: int) -> None:
+        self._nodes = {key: known for key, known in self._nodes.items() if known != node_id}
 
     async def _node(self, hashed: str) -> int:
         node_id = self._nodes.get(hashed)

@@ -10,12 +10,13 @@ from typing import Any, Protocol, TypeVar
 
 from flwr.app.error import ErrorCode
 from flwr.clock import unix_now
-from flwr.errors import StoreError
+from flwr.errors import RefusedError, StoreError
 from flwr.log import log
 from flwr.store.hub import HubStore
 from flwr.store.hubrecords import LeasedRow, NodeRow
 from flwr.superlink.presence import AWAY_SECONDS, Presence
 from flwr.superlink.waiting import Course, Session, Waiters, superseded
+from flwr.transport.call import Refusal
 
 T = TypeVar("T")
 
@@ -27,6 +28,13 @@ class AtEndOfRun(Protocol):
     """Called with the id of a run that ends, and whether it was stopped from outside."""
 
     def __call__(self, run_id: int, *, stopped: bool) -> None:
+        """Take note of it."""
+
+
+class AtEndOfNode(Protocol):
+    """Called with the id of a node that is forgotten."""
+
+    def __call__(self, node_id: int) -> None:
         """Take note of it."""
 
 
@@ -68,6 +76,7 @@ class Hub:
         self._tell_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._at_end_of_run: list[AtEndOfRun] = []
+        self._at_end_of_node: list[AtEndOfNode] = []
 
     @classmethod
     async def open(cls, store: HubStore) -> "Hub":
@@ -174,6 +183,36 @@ class Hub:
         if self.presence.leave(node_id):
             log(INFO, "Node %d has said goodbye; %d online", node_id, len(self.presence))
         await self.fail_offline([node_id])
+
+    async def forget(self, node_id: int) -> None:
+        """Forget a node that is offline.
+
+        Raises
+        ------
+        RefusedError
+            If it is online.
+        NodeNotFoundError
+            If there is no such node.
+        """
+        if node_id in self.presence:
+            raise RefusedError(
+                Refusal.BAD_REQUEST,
+                f"Node {node_id}{self._named(node_id)} is online.",
+                hint=f"Stop its SuperNode first; one that was killed is offline "
+                f"{AWAY_SECONDS:g} s later.",
+            )
+        await self.store.forget_node(node_id)
+        self.nodes.pop(node_id, None)
+        self._sessions.pop(node_id, None)
+        self._told_away.pop(node_id, None)
+        self.presence.leave(node_id)  # it came back while it was being deleted: it has to say hello
+        for call in self._at_end_of_node:
+            call(node_id)
+        log(INFO, "Node %d is forgotten", node_id)
+
+    def at_end_of_node(self, call: AtEndOfNode) -> None:
+        """Have a function called for each node that is forgotten."""
+        self._at_end_of_node.append(call)
 
     def _watch_away(self) -> None:
         """Look in a while whether runs should be told of nodes that are away."""

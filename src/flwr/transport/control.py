@@ -57,6 +57,12 @@ class Runs(msgspec.Struct, frozen=True, omit_defaults=True):
     now: float = 0.0  # the hub's clock, Unix seconds
 
 
+class NodeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which node."""
+
+    node_id: int
+
+
 class Follow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Wait for what comes after a number."""
 
@@ -126,6 +132,9 @@ OPEN = Call(
     Access.OPEN,
     "List a run's messages that nodes have not answered.",
 )
+FORGET_NODE = Call(
+    "control", "forget-node", NodeQuestion, Nothing, Access.OPEN, "Forget a node that is offline."
+)
 FAB = Call("control", "fab", RunQuestion, Fab, Access.OPEN, "Fetch the app of a run.")
 
-CALLS = (START_RUN, RUNS, STOP_RUN, LOG, EVENTS, NODES, OPEN, FAB)
+CALLS = (START_RUN, RUNS, STOP_RUN, LOG, EVENTS, NODES, FORGET_NODE, OPEN, FAB)
