@@ -11,6 +11,7 @@ from flwr.cli.new import new
 from flwr.cli.run import run
 from flwr.cli.stop import stop
 from flwr.cli.supernode import supernode
+from flwr.cli.why import why
 
 app = typer.Typer(
     name="flwr",
@@ -45,4 +46,5 @@ app.command("list")(ls)
 app.command("ls", hidden=True)(ls)
 app.command()(log)
 app.command()(stop)
+app.command()(why)
 app.add_typer(supernode)

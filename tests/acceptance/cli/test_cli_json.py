@@ -22,6 +22,7 @@ FAILURES = {
     "list": ["nowhere"],
     "log": ["42"],
     "stop": ["42"],
+    "why": ["42"],
     "supernode list": [],
 }
 
