@@ -78,23 +78,68 @@ class Counting(NumPyClient):
     def __init__(self, number):
         self.number = number
 
-    def fit(self, parameters, config):
-        print("training for", config["round"], flush=True)
-        if config["wait-at"]:
+    def wait(self, config):
+        if config.get("wait-at"):
             try:
                 open(config["wait-at"]).read()
             except FileNotFoundError:
                 pass  # it is open
+
+    def fit(self, parameters, config):
+        print("training for", config["round"], flush=True)
+        self.wait(config)
         arrays = [array + self.number + config["round"] for array in parameters]
         return arrays, 10 * (self.number + 1), {"number": self.number}
 
     def evaluate(self, parameters, config):
+        print("evaluating for", config.get("round"), flush=True)
+        self.wait(config)
         return float(parameters[0].sum()) + self.number, 5, {}
 
 def client_fn(context: Context):
     return Counting(context.node_config["partition-id"]).to_client()
 
 app = ClientApp(client_fn=client_fn)
+"""
+
+WORKFLOW = """
+import os
+import numpy as np
+from flwr.common import MetricRecord, ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.server import LegacyContext, ServerApp, ServerConfig
+from flwr.server.strategy import FedAvg
+from flwr.server.workflow import DefaultWorkflow
+from flwr.server.workflow.default_workflows import default_fit_workflow
+
+class Noisy(FedAvg):
+    def aggregate_fit(self, server_round, results, failures):
+        parameters, metrics = super().aggregate_fit(server_round, results, failures)
+        noise = int.from_bytes(os.urandom(2))  # as that of differential privacy: drawn once
+        arrays = [array + noise for array in parameters_to_ndarrays(parameters)]
+        print("aggregated", server_round, arrays[0][0])
+        return ndarrays_to_parameters(arrays), metrics
+
+app = ServerApp()
+
+def fit(grid, context):
+    default_fit_workflow(grid, context)
+    own = context.state.metric_records.setdefault("own", MetricRecord({"fits": 0}))
+    own["fits"] += 1
+
+@app.main()
+def main(grid, context):
+    gate = context.run_config["wait-at"]
+    strategy = Noisy(
+        on_fit_config_fn=lambda number: {"round": number, "wait-at": ""},
+        on_evaluate_config_fn=lambda number: {
+            "round": number, "wait-at": gate if number == 2 else ""
+        },
+        initial_parameters=ndarrays_to_parameters([np.zeros(4, np.float32)]),
+    )
+    legacy = LegacyContext(context, ServerConfig(num_rounds=3), strategy)
+    DefaultWorkflow(fit_workflow=fit)(grid, legacy)
+    rounds = [number for number, _ in legacy.history.losses_distributed]
+    print("in the end", rounds, context.state["own"]["fits"], "fits")
 """
 
 EXPECTED = [
@@ -161,3 +206,24 @@ def test_a_killed_serverapp_goes_on_from_its_checkpoint(
     for node in deployment.nodes:
         assert node.output.count("training for 1") == 1
         assert node.output.count("training for 2") == 1
+
+
+def test_a_workflow_that_is_killed_while_clients_evaluate_goes_on_there(
+    deployment: Deployment, app: Path, tmp_path: Path
+) -> None:
+    (app / "legacy" / "server_app.py").write_text(WORKFLOW)
+    with gate(tmp_path / "gate") as open_gate:
+        run_id = deployment.submit(app, "-c", f"wait-at='{tmp_path / 'gate'}'")
+        for node in deployment.nodes:
+            node.wait_for("training for 2")
+            node.wait_for("evaluating for 2")
+        for process in deployment.app_processes():
+            process.kill()
+        open_gate()
+        log = deployment.follow(run_id)
+    assert log.out.count("aggregated 2") == 1, log
+    assert "Going on after training of round 2" in log.out
+    assert "in the end [1, 2, 3] 3 fits" in log.out
+    for node in deployment.nodes:
+        assert node.output.count("training for") == 3
+        assert node.output.count("evaluating") == 3

@@ -1,6 +1,6 @@
 """`LegacyContext`: the context of a legacy workflow."""
 
-from flwr.app import Context
+from flwr.app import Context, RecordDict
 from flwr.compat.clients.client_manager import ClientManager, SimpleClientManager
 from flwr.compat.server.config import ServerConfig
 from flwr.compat.server.history import History
@@ -35,6 +35,7 @@ class LegacyContext(Context):
         strategy: Strategy | None = None,
         client_manager: ClientManager | None = None,
     ) -> None:
+        self._within = context
         super().__init__(
             run_id=context.run_id,
             node_id=context.node_id,
@@ -47,3 +48,12 @@ class LegacyContext(Context):
         self.strategy = FedAvg() if strategy is None else strategy
         self.client_manager = SimpleClientManager() if client_manager is None else client_manager
         self.history = History()
+
+    @property
+    def state(self) -> RecordDict:
+        """The state of the context that was given, which may get another one."""
+        return self._within.state
+
+    @state.setter
+    def state(self, value: RecordDict) -> None:
+        self._within.state = value

@@ -25,7 +25,7 @@ from flwr.compat.server.returned import (
     checked_initial,
     checked_instructions,
 )
-from flwr.compat.server.telling import Teller
+from flwr.compat.server.telling import NOTHING, Reached, Teller
 from flwr.compat.strategy.fedavg import FedAvg
 from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.typing import (
@@ -106,23 +106,25 @@ class Server:
         """
         history = History()
         teller = self.teller
-        with teller.rounds(self, history) as done:
-            if done is None:
+        with teller.rounds(self, history) as reached:
+            if reached == NOTHING:
                 log(INFO, "[INIT]")
                 self.initialize(timeout)
                 self.evaluate_initial(history)
-                teller.save(self, history, 0)
+                teller.save(self, history, Reached(0))
 
             started = time.monotonic()
-            for server_round in range((done or 0) + 1, num_rounds + 1):
+            for server_round in range(max(reached.finished, 0) + 1, num_rounds + 1):
                 log(INFO, "")
                 log(INFO, "[ROUND %s]", server_round)
                 teller.round_started(server_round, num_rounds)
-                self.train(server_round, timeout, history)
+                if server_round > reached.trained:
+                    self.train(server_round, timeout, history)
+                    teller.save(self, history, Reached(server_round - 1, server_round))
                 self.evaluate_on_server(server_round, history, started)
                 self.evaluate_on_clients(server_round, timeout, history)
                 teller.round_finished(server_round, num_rounds)
-                teller.save(self, history, server_round)
+                teller.save(self, history, Reached(server_round, server_round))
         return history, time.monotonic() - started
 
     def initialize(self, timeout: float | None = None) -> Parameters:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from logging import INFO, WARNING
 from numbers import Integral, Real
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flwr.app.events import (
     Aggregated,
@@ -31,6 +31,24 @@ _SERIES = (
     "losses_distributed", "losses_centralized", "metrics_distributed_fit", "metrics_distributed",
     "metrics_centralized",
 )  # fmt: skip
+
+
+class Reached(NamedTuple):
+    """How far the rounds are.
+
+    Attributes
+    ----------
+    finished : int
+        The last round that is over.
+    trained : int
+        The last round whose training is.
+    """
+
+    finished: int
+    trained: int = 0
+
+
+NOTHING = Reached(-1)  # there is no model yet
 
 
 class HasModel(Protocol):
@@ -69,12 +87,12 @@ class Teller:
         return False
 
     @contextmanager
-    def rounds(self, server: HasModel, history: History) -> Iterator[int | None]:
-        """Surround the rounds; give the round to go on after, None if they begin."""
-        yield None
+    def rounds(self, server: HasModel, history: History) -> Iterator[Reached]:
+        """Surround the rounds; give how far they were."""
+        yield NOTHING
 
-    def save(self, server: HasModel, history: History, server_round: int) -> None:
-        """Save a checkpoint after a round."""
+    def save(self, server: HasModel, history: History, reached: Reached) -> None:
+        """Save a checkpoint after a round, and before clients see a new model."""
 
 
 class GridTeller(Teller):
@@ -135,25 +153,30 @@ class GridTeller(Teller):
         return not lets_clients_go(self._grid)
 
     @contextmanager
-    def rounds(self, server: HasModel, history: History) -> Iterator[int | None]:
-        """Surround the rounds; give the round to go on after, None if they begin."""
+    def rounds(self, server: HasModel, history: History) -> Iterator[Reached]:
+        """Surround the rounds; give how far they were."""
         saves = self._saves
         if saves is None:
-            yield None
+            yield NOTHING
             return
         state = saves.open_scope()
         try:
-            yield None if state is None else _taken_up(state, server, history)
+            yield NOTHING if state is None else _taken_up(state, server, history)
         finally:
             saves.close_scope()
 
-    def save(self, server: HasModel, history: History, server_round: int) -> None:
-        """Save a checkpoint after a round: model, history and what the strategy keeps."""
+    def save(self, server: HasModel, history: History, reached: Reached) -> None:
+        """Save a checkpoint: model, history and what the strategy keeps.
+
+        The aggregation may have drawn noise, so a new model is saved before clients see it: they
+        must not be sent two models of one round.
+        """
         if self._saves is None:
             return
         state_dict = getattr(server.strategy, "state_dict", None)
         state = {
-            "round": server_round,
+            "finished": reached.finished,
+            "trained": reached.trained,
             "parameters": bridge.record_of(server.parameters),
             "tensor_type": server.parameters.tensor_type,
             "history": {name: getattr(history, name) for name in _SERIES},
@@ -162,12 +185,12 @@ class GridTeller(Teller):
         try:
             self._saves.checkpoint(state)
         except TypeError as error:  # the app's own values may be of any type
-            log(WARNING, "No checkpoint of round %d, nor of later ones: %s", server_round, error)
+            log(WARNING, "No checkpoint in round %d, nor in later ones: %s", reached.trained, error)
             self._saves = None
 
 
-def _taken_up(state: Mapping[str, Any], server: HasModel, history: History) -> int:
-    """Go on from a checkpoint; return its round."""
+def _taken_up(state: Mapping[str, Any], server: HasModel, history: History) -> Reached:
+    """Go on from a checkpoint; return how far the rounds were."""
     for name in _SERIES:
         setattr(history, name, state["history"][name])
     parameters = bridge.arrayrecord_to_parameters(state["parameters"], keep_input=True)
@@ -175,8 +198,10 @@ def _taken_up(state: Mapping[str, Any], server: HasModel, history: History) -> i
     server.parameters = parameters
     if state["strategy"] is not None:
         server.strategy.load_state_dict(state["strategy"])  # type: ignore[attr-defined]  # it has the other half
-    log(INFO, "Going on after round %s", state["round"])
-    return int(state["round"])
+    reached = Reached(state["finished"], state["trained"])
+    word = "training of round" if reached.trained > reached.finished else "round"
+    log(INFO, "Going on after %s %s", word, reached.trained)
+    return reached
 
 
 def _of_result(result: FitRes | EvaluateRes) -> dict[str, Scalar]:

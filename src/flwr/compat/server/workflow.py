@@ -10,7 +10,8 @@ from flwr.compat import bridge
 from flwr.compat.clients.grid_clients import Membership
 from flwr.compat.server.legacy_context import LegacyContext
 from flwr.compat.server.server import Server
-from flwr.compat.server.telling import GridTeller
+from flwr.compat.server.telling import NOTHING, GridTeller, Reached
+from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.typing import Parameters
 from flwr.log import log
 from flwr.serverapp.grid import Grid
@@ -30,6 +31,26 @@ class Key:
     def __new__(cls) -> "Key":
         """Refuse."""
         raise TypeError(f"{cls.__name__} cannot be instantiated.")
+
+
+class _Model:
+    """A context's model and strategy, as those of a server."""
+
+    def __init__(self, context: LegacyContext) -> None:
+        self._context = context
+        self.strategy: Strategy = context.strategy
+
+    @property
+    def parameters(self) -> Parameters:
+        """The current model."""
+        record = self._context.state.get(MAIN_PARAMS_RECORD)
+        if isinstance(record, ArrayRecord):
+            return bridge.arrayrecord_to_parameters(record, keep_input=True)
+        return Parameters([], "numpy.ndarray")
+
+    @parameters.setter
+    def parameters(self, parameters: Parameters) -> None:
+        self._context.state[MAIN_PARAMS_RECORD] = bridge.record_of(parameters)
 
 
 class DefaultWorkflow:
@@ -69,22 +90,30 @@ class DefaultWorkflow:
         """
         legacy = _legacy(context)
         config = legacy.config
-        with Membership(grid, legacy.client_manager):
-            log(INFO, "[INIT]")
-            default_init_params_workflow(grid, legacy)
+        teller, model = GridTeller(grid), _Model(legacy)
+        with (
+            Membership(grid, legacy.client_manager),
+            teller.rounds(model, legacy.history) as reached,
+        ):
+            if reached == NOTHING:
+                log(INFO, "[INIT]")
+                default_init_params_workflow(grid, legacy)
+                teller.save(model, legacy.history, Reached(0))
             started = time.monotonic()
             settings = ConfigRecord({Key.START_TIME: started})
             legacy.state[MAIN_CONFIGS_RECORD] = settings
-            teller = GridTeller(grid)
-            for current_round in range(1, config.num_rounds + 1):
+            for current_round in range(max(reached.finished, 0) + 1, config.num_rounds + 1):
                 log(INFO, "")
                 log(INFO, "[ROUND %s]", current_round)
                 teller.round_started(current_round, config.num_rounds)
                 settings[Key.CURRENT_ROUND] = current_round
-                self.fit_workflow(grid, legacy)
+                if current_round > reached.trained:
+                    self.fit_workflow(grid, legacy)
+                    teller.save(model, legacy.history, Reached(current_round - 1, current_round))
                 default_centralized_evaluation_workflow(grid, legacy)
                 self.evaluate_workflow(grid, legacy)
                 teller.round_finished(current_round, config.num_rounds)
+                teller.save(model, legacy.history, Reached(current_round, current_round))
             log(INFO, "")
             log(INFO, "[SUMMARY]")
             seconds = time.monotonic() - started
@@ -139,9 +168,5 @@ def _server(grid: Grid, context: LegacyContext) -> Server:
     """Return the loop's steps over a context, with its model as the current one."""
     server = Server(client_manager=context.client_manager, strategy=context.strategy)
     server.teller = GridTeller(grid)
-    record = context.state.get(MAIN_PARAMS_RECORD)
-    if isinstance(record, ArrayRecord):
-        server.parameters = bridge.arrayrecord_to_parameters(record, keep_input=True)
-    else:
-        server.parameters = Parameters([], "numpy.ndarray")
+    server.parameters = _Model(context).parameters
     return server

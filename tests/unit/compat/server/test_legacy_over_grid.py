@@ -183,9 +183,21 @@ class Stopped(BaseException):
     """The process was killed."""
 
 
-@pytest.mark.parametrize("kill_at", [1, 2, 3])
-@pytest.mark.parametrize("kind", [FedAvg, FedAdam])
-def test_a_run_goes_on_from_its_checkpoint(kind: Any, kill_at: int) -> None:
+def run_loop(grid: SavingGrid, strategy: Any) -> Any:
+    return start_grid(grid=grid, strategy=strategy, config=ServerConfig(num_rounds=3))
+
+
+def run_workflow(grid: SavingGrid, strategy: Any) -> Any:
+    legacy = LegacyContext(context(), ServerConfig(num_rounds=3), strategy)
+    DefaultWorkflow()(grid, legacy)
+    return legacy.history
+
+
+@pytest.mark.parametrize("kill_at", range(1, 7))  # at the start, after trainings, after rounds
+@pytest.mark.parametrize(
+    ("kind", "run"), [(FedAvg, run_loop), (FedAdam, run_loop), (FedAdam, run_workflow)]
+)
+def test_a_run_goes_on_from_its_checkpoint(kind: Any, run: Any, kill_at: int) -> None:
     def make() -> Any:
         return kind(initial_parameters=ndarrays_to_parameters(MODEL), evaluate_fn=measure)
 
@@ -195,9 +207,8 @@ def test_a_run_goes_on_from_its_checkpoint(kind: Any, kill_at: int) -> None:
         models.append((number, arrays[0].tolist()))
         return float(arrays[0][0]), {"number": number}
 
-    config = ServerConfig(num_rounds=3)
     whole = SavingGrid([1, 2])
-    expected = start_grid(grid=whole, strategy=make(), config=config)
+    expected = run(whole, make())
     rounds, models[:] = dict(models), []
 
     def kill(number: int) -> None:
@@ -207,9 +218,9 @@ def test_a_run_goes_on_from_its_checkpoint(kind: Any, kill_at: int) -> None:
     broken = SavingGrid([1, 2])
     broken.on_checkpoint = kill
     with pytest.raises(Stopped):
-        start_grid(grid=broken, strategy=make(), config=config)
+        run(broken, make())
     again = SavingGrid([1, 2], broken.saved)
-    found = start_grid(grid=again, strategy=make(), config=config)
+    found = run(again, make())
     assert vars(found) == vars(expected)
     assert dict(models) == rounds
     assert len(models) == 4  # nothing was measured twice
@@ -228,8 +239,8 @@ def test_what_cannot_be_saved_costs_checkpoints_only(caplog: pytest.LogCaptureFi
         grid=grid, strategy=Odd(initial_parameters=given), config=ServerConfig(num_rounds=3)
     )
     assert len(history.losses_distributed) == 3
-    assert len(grid.saved) == 1
-    assert caplog.text.count("No checkpoint of round") == 1
+    assert len(grid.saved) == 2  # before round 1, and after its training
+    assert caplog.text.count("No checkpoint in round 1, nor in later ones") == 1
     assert "'history.metrics_distributed.odd.0.1' is a object" in caplog.text
     assert grid.open == 0
 
