@@ -1,5 +1,6 @@
 """The ``flwr`` command's entry point."""
 
+import gc
 import sys
 
 from flwr.cli.streams import usable_streams
@@ -29,6 +30,7 @@ def main() -> None:
         from flwr.cli.interrupts import exit_status, interrupts
 
         interrupts.install()
+        gc.disable()  # while modules load, a tenth of a short command; what may last enables it
         try:
             from flwr.cli.commands import app
 

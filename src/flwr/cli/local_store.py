@@ -1,6 +1,7 @@
 """The database and the folders of the runs of this machine."""
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ def open_store(*, fresh: bool = False) -> "Iterator[Store]":
     """
     from flwr.store import Store, reap_dead_runs
 
+    gc.enable()
     try:
         store = Store.open(state_dir() / "runs.db", fresh=fresh)
     except DatabaseDamagedError as error:

@@ -1,6 +1,7 @@
 """Talking to the SuperLink of a connection, and following a run there."""
 
 import contextlib
+import gc
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ def connected(place: Place) -> "Iterator[Link]":
     from flwr.transport.client import Link
     from flwr.transport.tls import ClientTls
 
+    gc.enable()
     address = parse(place.address or "", CONTROL_PORT)
     tls = None if place.insecure else ClientTls(place.root_certificates)
     link = Link(address, tls=tls, patience=PATIENCE)

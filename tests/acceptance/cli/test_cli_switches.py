@@ -64,8 +64,12 @@ def test_the_watch_sees_a_connection(tmp_path: Path) -> None:
     assert "socket." in seen.read_text()
 
 
-def test_the_log_level(flwr: Flwr, app: Callable[..., Path]) -> None:
-    app(then="from flwr.log import log; [log(level, f'at {level}') for level in (10, 20, 30, 40)]")
+def test_the_log_level_and_that_apps_have_their_garbage_collected(
+    flwr: Flwr, app: Callable[..., Path]
+) -> None:
+    app(
+        then="import gc; assert gc.isenabled(); from flwr.log import log; [log(level, f'at {level}') for level in (10, 20, 30, 40)]"
+    )
 
     def shown(level: str) -> list[int]:
         ended = flwr.in_shell("flwr run tiny-app", FLWR_LOG_LEVEL=level)
