@@ -83,7 +83,7 @@ class WorkerPool:
         self._fitting = fitting
         self._lock = threading.RLock()
         self._turn = threading.Condition()
-        self._driving = False
+        self._driving = 0  # the thread that waits on the sockets
         self._news = 0
         self._selector = selectors.DefaultSelector()
         self._selector.register(handle.channel, selectors.EVENT_READ, None)
@@ -176,7 +176,7 @@ class WorkerPool:
             if self._driving:
                 self._turn.wait(timeout)
                 return
-            self._driving = True
+            self._driving = threading.get_ident()
         try:
             events = self._selector.select(timeout)
             with self._lock:
@@ -186,7 +186,7 @@ class WorkerPool:
                 self._dispatch()
         finally:
             with self._turn:
-                self._driving = False
+                self._driving = 0
                 self._news += 1
                 self._turn.notify_all()
 
@@ -219,6 +219,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """End the workers and the zygote; records already handed out stay readable."""
+        me = threading.get_ident()  # an answer that closes the pool comes from whoever pumps
         with self._turn:
             if self._closed:
                 return
@@ -228,6 +229,8 @@ class WorkerPool:
         for worker in list(self._workers.values()):  # nobody goes on waiting for them
             with contextlib.suppress(OSError):
                 worker.channel.sock.shutdown(socket.SHUT_RDWR)
+        with self._turn:  # a selector whose sockets are closed under it waits for ever
+            self._turn.wait_for(lambda: self._driving in (0, me), _LONGEST_CLOSE)
         if self._driver is not None:
             self._driver.join(_LONGEST_CLOSE)
         with self._lock:
