@@ -68,7 +68,8 @@ def test_the_log_level_and_that_apps_have_their_garbage_collected(
     flwr: Flwr, app: Callable[..., Path]
 ) -> None:
     app(
-        then="import gc; assert gc.isenabled(); from flwr.log import log; [log(level, f'at {level}') for level in (10, 20, 30, 40)]"
+        then="import gc; assert gc.isenabled(); from flwr.log import log; "
+        "[log(level, f'at {level}') for level in (10, 20, 30, 40)]"
     )
 
     def shown(level: str) -> list[int]:
