@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from flwr.cli.interrupts import exit_status
+from flwr.cli.streams import let_go
 from flwr.errors import FlwrError, LinkError
 
 if TYPE_CHECKING:
@@ -110,8 +111,11 @@ def print_json(value: dict[str, Any]) -> None:
         sys.stdout.flush()
         return
     rest = memoryview(text.encode("ascii"))
-    while rest:
-        rest = rest[os.write(_json_descriptor, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(_json_descriptor, rest) :]
+    except OSError as error:  # its reader is gone, or its disk full
+        let_go(sys.stdout, error)
 
 
 def print_error(error: FlwrError) -> None:

@@ -86,6 +86,11 @@ def test_a_reader_that_is_gone(flwr: Flwr, app: Callable[..., Path]) -> None:
     assert flwr.status() == "finished:completed"
 
 
+def test_a_reader_of_json_that_is_gone(flwr: Flwr) -> None:
+    ended = flwr.in_shell("{ flwr ls --format json; echo $? >&2; } | true")
+    assert ended.err.splitlines() == ["Error: not all could be printed: Broken pipe", "1"]
+
+
 def test_a_summary_that_cannot_be_made(flwr: Flwr, app: Callable[..., Path]) -> None:
     folder = app(then="from flwr.serverapp import artifacts_dir; "
                       "(artifacts_dir() / 'metrics.svg').mkdir()")  # fmt: skip
