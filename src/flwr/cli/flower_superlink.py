@@ -1,6 +1,7 @@
 """``flower-superlink``: the hub. It takes the options of Flower 1.18 and of 1.41."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from flwr.errors import (
 )
 from flwr.log import FLOWER_LOGGER, file_formatter, log
 from flwr.runtime.appprocess import PATIENCE
+from flwr.superlink.databasefile import STATE_DIR_VARIABLE, database_file, require_writable
 from flwr.superlink.settings import Isolation, Port, Service, Settings
 from flwr.transport.address import Address, parse
 from flwr.transport.tls import ServerTls
@@ -124,16 +126,25 @@ def read_settings(options: argparse.Namespace) -> Settings:
             options.fleet_api_type,
             f" but the default port {REST_PORT}" if options.fleet_api_type == "rest" else "",
         )
+    database = _database(options.database)
     return Settings(
         ports=_ports(options),
         state_dir=state_dir(),
         tls=_tls(options),
-        database=None if options.database in IN_MEMORY else Path(options.database).absolute(),
+        database=database,
         isolation=Isolation(options.isolation),
         simulation=_is_simulation(options),
         app_patience=options.app_max_wait_time,
         simulation_options=parse_config_args(options.executor_config, option="--executor-config"),
     )
+
+
+def _database(given: str) -> Path | None:
+    if given in IN_MEMORY:
+        return None
+    path = database_file(given, os.environ.get(STATE_DIR_VARIABLE, ""))
+    require_writable(path)
+    return path
 
 
 def _tls(options: argparse.Namespace) -> ServerTls | None:
@@ -242,7 +253,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--database", metavar="PATH", default=IN_MEMORY[0],
         help="Keep runs, nodes, messages and apps in this SQLite file, which is created if it is "
-        "missing and taken up if it is there. By default everything is gone at exit.",
+        "missing and taken up if it is there. A name without a slash is taken in FLWR_STATE_DIR, "
+        "if that is set. By default everything is gone at exit.",
     )  # fmt: skip
     add(
         "--app-max-wait-time", type=seconds, default=PATIENCE, metavar="SECONDS",
