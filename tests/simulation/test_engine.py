@@ -58,10 +58,10 @@ def test_stamps_messages_and_refuses_invalid_ones(run: Run) -> None:
         assert second != first
         assert list(grid.push_messages([])) == []
         assert list(grid.send_and_receive([])) == []
-        with pytest.raises(ValueError, match="Invalid message"):
-            grid.push_messages(
-                [Message(RecordDict(), message.metadata.dst_node_id, "query", ttl=-1)]
-            )
+        for ttl in (-1.0, float("nan")):
+            node_id = message.metadata.dst_node_id
+            with pytest.raises(ValueError, match="ttl must be seconds, 0 or more"):
+                grid.push_messages([Message(RecordDict(), node_id, "query", ttl=ttl)])
         with pytest.raises(AttributeError):
             grid.push_messages([3])  # type: ignore[list-item]  # the mistake that is tested
 

@@ -1,8 +1,13 @@
 """App processes at the hub: attempts, messages, checkpoints, output, the end of a run."""
 
 import asyncio
+import base64
+import contextlib
+import http.client
+import json
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -13,7 +18,8 @@ from flwr.superlink import outside
 from flwr.superlink.attempts import Process
 from flwr.superlink.scheduler import Scheduler
 from flwr.superlink.settings import Service
-from flwr.transport import appio
+from flwr.transport import appio, control, fleet
+from flwr.transport.client import Link
 from flwr.transport.parts import Body, Nothing, Part
 
 
@@ -183,6 +189,59 @@ def test_a_message_that_lives_no_time_is_refused(hub: HubHere, ttl: float) -> No
     app, node = hub.app(), hub.node()
     with pytest.raises(RefusedError, match="ttl"):
         app.push(node.id, "m1", ttl=ttl)
+
+
+BEYOND = [(2**63, "<= 9223372036854775807"), (-(2**64), ">= -9223372036854775808")]
+
+
+def told_by_hand(link: Link, path: str, **fields: Any) -> tuple[int, str]:
+    """Make a call as JSON, whose numbers have any number of digits."""
+    connection = http.client.HTTPConnection(link.address.host, link.address.port, timeout=30)
+    headers = {"content-type": "application/json"}
+    if token := link._headers.get("authorization"):
+        headers["authorization"] = token
+    with contextlib.closing(connection):
+        connection.request("POST", path, json.dumps(fields), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+@pytest.mark.parametrize(("number", "bound"), [*BEYOND, (10**400, "")])
+def test_numbers_that_a_database_does_not_take_are_refused_by_name(
+    hub: HubHere, number: int, bound: str
+) -> None:
+    app, node = hub.app(), hub.node()
+    done = [{"message_id": "m", "run_id": 1, "error": {"code": number}}]
+    status, text = told_by_hand(node.link, fleet.EXCHANGE.path, epoch=1, done=done)
+    assert status == 400
+    assert bound in text
+    if bound:
+        assert "$.done[0].error.code" in text
+    status, text = told_by_hand(app.link, appio.COLLECT.path, after=number)
+    assert status == 400
+    status, text = told_by_hand(app.link, appio.FINISH.path, outcome="failed", exit_code=number)
+    assert status == 400
+    assert hub.run().state == "running"
+    status, text = told_by_hand(hub.commands, control.RUNS.path, run_id=number)
+    assert status == 400
+    fab = base64.b64encode(hub.fab()).decode()
+    settings = {"overrides": {"rate": number}}
+    status, text = told_by_hand(hub.commands, control.START_RUN.path, run_id=2, fab=fab, **settings)
+    assert status == 400
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_times_that_are_none_are_refused_by_name(hub: HubHere, seconds: float) -> None:
+    app, node = hub.app(), hub.node()
+    app.push(node.id, "m1")
+    node.exchange()
+    with pytest.raises(RefusedError, match=r"\$.done\[0\].seconds"):
+        node.bring(fleet.Reply("m1", 1, body=body("done"), seconds=seconds))
+    told = appio.Told(seconds, "RoundStarted", b"")
+    with pytest.raises(RefusedError, match=r"\$.events\[0\].at"):
+        app.link.call(appio.REPORT, appio.Report(1, [told]))
+    node.bring(fleet.Reply("m1", 1, body=body("done"), seconds=float("inf")))
+    assert [answer.seconds for answer in app.collect()] == [float("inf")]
 
 
 def test_a_message_without_its_body_is_refused(hub: HubHere) -> None:

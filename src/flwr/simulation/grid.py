@@ -222,8 +222,10 @@ class SimulationGrid(Grid):
     def _stamp(self, message: Message) -> None:
         """Give a message its run, sender and id."""
         metadata = message.metadata
-        if metadata.ttl < 0:
-            raise ValueError(f"Invalid message: its ttl is negative ({metadata.ttl}).")
+        if not metadata.ttl >= 0:  # NaN is not, either
+            raise ValueError(
+                f"Invalid message: its ttl must be seconds, 0 or more, not {metadata.ttl}."
+            )
         if not message.has_content():
             raise ValueError("Invalid message: it has no content.")
         metadata.stamp(

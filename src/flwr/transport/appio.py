@@ -12,6 +12,7 @@ from flwr.transport.parts import (
     Body,
     Fab,
     Fault,
+    Int64,
     Nothing,
     Plain,
     RunQuestion,
@@ -25,7 +26,7 @@ class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an app process begins with. Asking for them makes the run `running`."""
 
     sheet: RunSheet
-    attempt: int
+    attempt: Int64
     simulation: Plain | None = None  # the options of a run that is a simulation
 
 
@@ -33,21 +34,21 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message to a node."""
 
     message_id: str  # derived, see `runtime.ids`: the same again after a restart
-    node_id: int
+    node_id: Int64
     message_type: str
     group_id: str = ""
     ttl: Seconds = 43200.0
     meta: bytes = b""  # its metadata (wire), opaque to the hub
-    body: int = 0  # index into the call's bodies
-    scope: int = 0
+    body: Int64 = 0  # index into the call's bodies
+    scope: Int64 = 0
 
 
 class Collect(msgspec.Struct, frozen=True, omit_defaults=True):
     """Wait for replies."""
 
-    after: int = 0  # the sequence number of the last reply that is known
-    atleast: int = 1  # answer when so many are there, or the time is up
-    limit: int = 1000
+    after: Int64 = 0  # the sequence number of the last reply that is known
+    atleast: Int64 = 1  # answer when so many are there, or the time is up
+    limit: Int64 = 1000
     wait: Seconds = RENEW_SECONDS
 
 
@@ -62,13 +63,13 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """One reply."""
 
-    seq: int  # in the order of commits
+    seq: Int64  # in the order of commits
     message_id: str
-    node_id: int
+    node_id: Int64
     meta: bytes = b""
     body: Body | None = None
     error: Fault | None = None
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,7 +77,7 @@ class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
 
     message_id: str
     reason: str
-    code: int = 0  # 5: there is no such node; 0: it is known with another content
+    code: Int64 = 0  # 5: there is no such node; 0: it is known with another content
 
 
 class Pushed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -96,14 +97,14 @@ class Collected(msgspec.Struct, frozen=True, omit_defaults=True):
 class NodeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask for nodes; wait until so many are connected."""
 
-    atleast: int = 0
+    atleast: Int64 = 0
     wait: Seconds = 0.0
 
 
 class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of a node."""
 
-    node_id: int
+    node_id: Int64
     name: str = ""
     online: bool = True  # connected, or away for less than a minute
     node_config: Scalars = {}
@@ -124,8 +125,8 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     A scope is ``main`` (0) or the k-th ``start`` of a strategy in it (k).
     """
 
-    scope: int
-    step: int  # the number of this checkpoint in its scope, from 0
+    scope: Int64
+    step: Int64  # the number of this checkpoint in its scope, from 0
     state: Body  # of the strategy, or empty
     context: Body  # ``context.state`` at that moment
     release: list[str] = []  # ids of messages whose replies may go, or that nobody waits for
@@ -134,7 +135,7 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
 class ScopeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which scope."""
 
-    scope: int = 0
+    scope: Int64 = 0
 
 
 class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -146,7 +147,7 @@ class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event: its kind and fields, as the store writes them."""
 
-    at: float
+    at: Seconds
     kind: str
     body: bytes
 
@@ -154,7 +155,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """Events and printed text. An empty one is a sign of life."""
 
-    seq: int  # of the report in this attempt, from 1; one that is known is not added again
+    seq: Int64  # of the report in this attempt, from 1; one that is known is not added again
     events: list[Told] = []
     text: str = ""
 
@@ -170,24 +171,24 @@ class Finish(msgspec.Struct, frozen=True, omit_defaults=True):
 
     outcome: str  # completed, failed or stopped
     details: str = ""
-    exit_code: int = 0  # the documented one, see errors.py
+    exit_code: Int64 = 0  # the documented one, see errors.py
     context: Body | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
     """An app process that is gone: its exit status, or the negative number of a signal."""
 
-    run_id: int
-    attempt: int
-    status: int
+    run_id: Int64
+    attempt: Int64
+    status: Int64
     tail: str = ""  # the end of what it printed
 
 
 class Launched(msgspec.Struct, frozen=True, omit_defaults=True):
     """An app process that goes on."""
 
-    run_id: int
-    attempt: int
+    run_id: Int64
+    attempt: Int64
 
 
 class Launching(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -196,7 +197,7 @@ class Launching(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: str
     ended: list[Ended] = []
     holding: list[Launched] = []
-    capacity: int = 0
+    capacity: Int64 = 0
     kinds: tuple[str, ...] = ("serverapp",)  # serverapp, simulation
     wait: Seconds = RENEW_SECONDS
 
@@ -204,8 +205,8 @@ class Launching(msgspec.Struct, frozen=True, omit_defaults=True):
 class Launch(msgspec.Struct, frozen=True, omit_defaults=True):
     """An app process to start, with the token of this attempt."""
 
-    run_id: int
-    attempt: int
+    run_id: Int64
+    attempt: Int64
     token: str
     kind: str = "serverapp"
 
@@ -215,7 +216,7 @@ class Launches(msgspec.Struct, frozen=True, omit_defaults=True):
 
     start: list[Launch] = []
     stop: list[Launched] = []
-    retry_after: float = 0.0
+    retry_after: Seconds = 0.0
 
 
 INPUTS = Call("app", "inputs", Nothing, Inputs, Access.APP, "Begin: fetch the run's inputs.")

@@ -9,19 +9,19 @@ import msgspec
 
 from flwr.transport.call import Access, Call
 from flwr.transport.fleet import RENEW_SECONDS
-from flwr.transport.parts import Body, Fab, Fault, RunQuestion, RunSheet, Scalars, Seconds
+from flwr.transport.parts import Body, Fab, Fault, Int64, RunQuestion, RunSheet, Scalars, Seconds
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message that a ClientApp has handled."""
 
     job_id: str
-    run_id: int
+    run_id: Int64
     meta: bytes = b""
     body: Body | None = None
     error: Fault | None = None
     state: Body | None = None  # the context's new state; none if the message left it alone
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
 
 class Take(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,8 +30,8 @@ class Take(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: str
     done: list[Result] = []
     holding: list[str] = []  # ids of jobs
-    runs: list[int] = []  # whose app it has loaded
-    capacity: int = 0
+    runs: list[Int64] = []  # whose app it has loaded
+    capacity: Int64 = 0
     wait: Seconds = RENEW_SECONDS
 
 
@@ -43,8 +43,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     message_id: str
-    run_id: int
-    node_id: int
+    run_id: Int64
+    node_id: Int64
     meta: bytes
     body: Body
     node_config: Scalars = {}
@@ -59,8 +59,8 @@ class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
     jobs: list[Job] = []
     accepted: list[str] = []  # ids of jobs, and so are the next
     dropped: list[str] = []
-    ended_runs: list[int] = []
-    retry_after: float = 0.0
+    ended_runs: list[Int64] = []
+    retry_after: Seconds = 0.0
 
 
 TAKE = Call("client", "take", Take, Taken, Access.CLIENT, "Bring results, and wait for work.")

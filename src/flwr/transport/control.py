@@ -5,13 +5,13 @@ import msgspec
 from flwr.transport.appio import Nodes
 from flwr.transport.call import Access, Call
 from flwr.transport.fleet import RENEW_SECONDS
-from flwr.transport.parts import Fab, Nothing, Plain, RunQuestion, Scalars, Seconds
+from flwr.transport.parts import Fab, Int64, Nothing, Plain, RunQuestion, Scalars, Seconds
 
 
 class StartRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """An app to run. The id is the caller's: asking again starts no second run."""
 
-    run_id: int
+    run_id: Int64
     fab: bytes
     overrides: Scalars = {}
     federation: str = ""
@@ -21,7 +21,7 @@ class StartRun(msgspec.Struct, frozen=True, omit_defaults=True):
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run as commands show it; the fields are those of ``flwr.store.Run``, times ISO 8601."""
 
-    run_id: int
+    run_id: Int64
     fab_id: str
     fab_version: str
     fab_hash: str
@@ -32,51 +32,51 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     starting_at: str | None = None
     running_at: str | None = None
     finished_at: str | None = None
-    nodes: int | None = None
-    rounds_done: int = 0
-    rounds: int | None = None
-    failures: int = 0
-    client_seconds: float = 0.0
+    nodes: Int64 | None = None
+    rounds_done: Int64 = 0
+    rounds: Int64 | None = None
+    failures: Int64 = 0
+    client_seconds: Seconds = 0.0
     metrics: dict[str, Plain] = {}
-    exit_code: int = 0  # of its ServerApp, see errors.py
-    bytes_in: int = 0  # from nodes
-    bytes_out: int = 0  # to nodes
+    exit_code: Int64 = 0  # of its ServerApp, see errors.py
+    bytes_in: Int64 = 0  # from nodes
+    bytes_out: Int64 = 0  # to nodes
 
 
 class RunsQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which runs: one, or the newest ones."""
 
-    run_id: int | None = None
-    limit: int | None = None
+    run_id: Int64 | None = None
+    limit: Int64 | None = None
 
 
 class Runs(msgspec.Struct, frozen=True, omit_defaults=True):
     """Runs, newest first."""
 
     runs: list[Run] = []
-    now: float = 0.0  # the hub's clock, Unix seconds
+    now: Seconds = 0.0  # the hub's clock, Unix seconds
 
 
 class NodeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which node."""
 
-    node_id: int
+    node_id: Int64
 
 
 class Follow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Wait for what comes after a number."""
 
-    run_id: int
-    after: int = 0
-    limit: int = 1000
+    run_id: Int64
+    after: Int64 = 0
+    limit: Int64 = 1000
     wait: Seconds = RENEW_SECONDS
 
 
 class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Printed text."""
 
-    seq: int
-    at: float
+    seq: Int64
+    at: Seconds
     text: str
 
 
@@ -90,8 +90,8 @@ class LogPart(msgspec.Struct, frozen=True, omit_defaults=True):
 class RecordedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event as the store keeps it."""
 
-    seq: int
-    at: float
+    seq: Int64
+    at: Seconds
     kind: str
     body: bytes
 
@@ -106,9 +106,9 @@ class EventPart(msgspec.Struct, frozen=True, omit_defaults=True):
 class OpenMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message that its node has not answered."""
 
-    node_id: int
+    node_id: Int64
     message_type: str
-    seconds: float  # since it was sent
+    seconds: float  # since it was sent; less than 0 after a jump of the clock
     handed_out: bool = False  # whether the node has it
 
 

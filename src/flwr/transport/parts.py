@@ -8,7 +8,9 @@ INLINE_BYTES = 64 * 1024  # parts below travel in the call, larger ones as objec
 BODY_BYTES = 1 << 20  # the most that the inline parts of one body may come to
 OBJECT_ID_LENGTH = 64  # hexadecimal digits of a BLAKE3 hash
 
-Scalars = dict[str, bool | int | float | str]
+# What a database takes. Without a bound, what comes as JSON may have any number of digits
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Scalars = dict[str, bool | Int64 | float | str]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]  # NaN is refused with negative ones
 
 
@@ -17,7 +19,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
     data: bytes = b""
     object_id: str = ""
-    nbytes: int = 0
+    nbytes: Int64 = 0
 
 
 class Body(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,14 +31,14 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True):
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error instead of a content: a documented code, and a reason for people."""
 
-    code: int
+    code: Int64
     reason: str = ""
 
 
 class RunSheet(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a process must know of a run to take part in it."""
 
-    run_id: int
+    run_id: Int64
     fab_id: str = ""
     fab_version: str = ""
     fab_hash: str = ""  # SHA-256 of the FAB, 64 hexadecimal digits
@@ -54,7 +56,7 @@ class RunSheet(msgspec.Struct, frozen=True, omit_defaults=True):
 class RunQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which run."""
 
-    run_id: int = 0
+    run_id: Int64 = 0
 
 
 class Fab(msgspec.Struct, frozen=True, omit_defaults=True):
