@@ -5,6 +5,8 @@ asked only about modules that nothing else finds.
 """
 
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 _MESSAGES = "Messages and records travel by themselves: make them with flwr.app."
 _PROCESSES = "Start it with the command of the same name, or use flwr.testing in tests."
@@ -38,13 +40,44 @@ _INSTEAD = {
     "flwr.proto": _MESSAGES,
     "flwr.server.driver": "It is flwr.server.grid; use flwr.serverapp.Grid.",
     "flwr.server.fleet_event_log_interceptor": _NONE,
-    "flwr.server.run_serverapp": "Start it with the command flwr-serverapp.",
     "flwr.server.serverapp": "Start it with the command flwr-serverapp.",
     "flwr.server.superlink": "Start it with the command flower-superlink.",
     "flwr.simulation.ray_transport": "Simulations need no Ray: use flwr.simulation.run_simulation.",
     "flwr.supercore": _NONE,
     "flwr.superexec": "Start it with the command flower-superexec.",
 }
+
+
+_OUTPUT = "What apps print and log is collected by itself: see the command `flwr log`."
+_A_GRID = "A grid is given to the ServerApp's main; in tests use flwr.testing."
+_SUPERLINK = "Start it with the command flower-superlink."
+
+_NAMES_INSTEAD = {
+    "flwr.client.app": {
+        "start_client_internal": "Start a node with the command flower-supernode.",
+    },
+    "flwr.common.logger": {
+        "CustomHTTPHandler": "Use flwr.common.logger.configure(host=...), or logging.handlers.",
+        "configure_superlink_log_file": "Redirect what flower-superlink prints to a file.",
+        "flush_logs": _OUTPUT,
+        "start_log_uploader": _OUTPUT,
+        "stop_log_uploader": _OUTPUT,
+    },
+    "flwr.server.app": {"run_superlink": _SUPERLINK, "start_grpc_server": _SUPERLINK},
+    "flwr.server.grid": {"GrpcGrid": _A_GRID, "InMemoryGrid": _A_GRID},
+}
+
+
+def names_of(module: str) -> Callable[[str], NoReturn]:
+    """Return the ``__getattr__`` of a module, which says what to use instead of a name."""
+
+    def missing(name: str) -> NoReturn:
+        instead = _NAMES_INSTEAD[module].get(name)
+        if instead is not None:
+            raise ImportError(f"cannot import name '{name}' from '{module}'. {instead}")
+        raise AttributeError(f"module '{module}' has no attribute '{name}'")
+
+    return missing
 
 
 class _Elsewhere:

@@ -24,7 +24,8 @@ flwr.common array_from_numpy RecordSet MetricsRecord ConfigsRecord
 flwr.common.logger log update_console_handler
 flwr.common.typing NDArrays Scalar Parameters FitRes Dict Optional Tuple UserConfig GetParametersIns
 flwr.common.typing Union List Callable Metrics
-flwr.common.config unflatten_dict
+flwr.common.config unflatten_dict get_fused_config get_fused_config_from_fab get_flwr_home
+flwr.common.typing Fab Actor Event LogEntry UserInfo UserAuthCredentials RunNotRunningException
 flwr.common.parameter ndarrays_to_parameters
 flwr.common.constant Status SubStatus HEARTBEAT_DEFAULT_INTERVAL HEARTBEAT_PATIENCE
 flwr.common.constant SERVERAPPIO_API_DEFAULT_CLIENT_ADDRESS
@@ -49,7 +50,8 @@ flwr.server.workflow DefaultWorkflow SecAggPlusWorkflow
 flwr.server.workflow.constant MAIN_PARAMS_RECORD
 flwr.server.workflow.secure_aggregation.secaggplus_workflow WorkflowState SecAggPlusWorkflow
 flwr.serverapp.strategy.strategy_utils log_strategy_start_info
-flwr.simulation run_simulation start_simulation
+flwr.server.run_serverapp run
+flwr.simulation run_simulation start_simulation RAY_IMPORT_ERROR
 flwr.simulation.ray_transport.utils enable_tf_gpu_growth
 """
 
@@ -90,6 +92,20 @@ ABSENT = {
     "flwr.agentapp": "Agent apps",
 }
 
+# Names that are missing in modules that are there, and what their error must name.
+ABSENT_NAMES = {
+    "flwr.client.app.start_client_internal": "flower-supernode",
+    "flwr.common.logger.CustomHTTPHandler": r"configure\(host",
+    "flwr.common.logger.configure_superlink_log_file": "flower-superlink",
+    "flwr.common.logger.flush_logs": "flwr log",
+    "flwr.common.logger.start_log_uploader": "flwr log",
+    "flwr.common.logger.stop_log_uploader": "flwr log",
+    "flwr.server.app.run_superlink": "flower-superlink",
+    "flwr.server.app.start_grpc_server": "flower-superlink",
+    "flwr.server.grid.GrpcGrid": "main",
+    "flwr.server.grid.InMemoryGrid": "flwr.testing",
+}
+
 
 @pytest.mark.parametrize("line", IMPORTS.strip().splitlines())
 def test_what_published_apps_import_is_there(line: str) -> None:
@@ -123,6 +139,19 @@ def test_what_is_not_here_says_what_to_use(module: str, named: str, form: str) -
     statement = f"import {module}" if form == "import" else f"from {package} import {name}"
     with pytest.raises(ImportError, match=rf"No module named 'flwr\..*{named}"):
         exec(statement, {})
+
+
+@pytest.mark.parametrize(("path", "named"), ABSENT_NAMES.items())
+def test_names_that_are_not_here_say_what_to_use(path: str, named: str) -> None:
+    module, _, name = path.rpartition(".")
+    with pytest.raises(ImportError, match=rf"cannot import name '{name}' from '{module}'.*{named}"):
+        exec(f"from {module} import {name}", {})
+
+
+def test_these_are_all_the_names_that_are_listed_as_not_here() -> None:
+    listed = flwr._elsewhere._NAMES_INSTEAD
+    assert {f"{m}.{name}" for m, names in listed.items() for name in names} == set(ABSENT_NAMES)
+    assert not hasattr(flwr.common.logger, "nothing")
 
 
 def test_other_modules_that_do_not_exist_are_missed_as_everywhere() -> None:

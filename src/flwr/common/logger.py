@@ -1,5 +1,6 @@
 """The legacy path of the logger."""
 
+from flwr._elsewhere import names_of
 from flwr.compat.output import (
     mirror_output_to_queue,
     print_json_error,
@@ -21,6 +22,8 @@ from flwr.log import (
     warn_preview_feature,
     warn_unsupported_feature,
 )
+
+__getattr__ = names_of(__name__)
 
 __all__ = [
     "FLOWER_LOGGER",

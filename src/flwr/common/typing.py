@@ -17,6 +17,19 @@ from flwr.app import (
     UserConfig,
     UserConfigValue,
 )  # fmt: skip
+from flwr.compat.processes import (
+    Actor,
+    ClientAppOutputCode,
+    ClientAppOutputStatus,
+    Event,
+    Fab,
+    InvalidRunStatusException,
+    LogEntry,
+    RunNotRunningException,
+    UserAuthCredentials,
+    UserAuthLoginDetails,
+    UserInfo,
+)  # fmt: skip
 from flwr.compat.typing import (
     ClientMessage,
     Code,
@@ -48,12 +61,14 @@ from flwr.runtime.runinfo import RunInfo as Run
 from flwr.runtime.runinfo import RunStatus
 
 __all__ = [
-    "Any", "Callable", "ClientMessage", "Code", "Config", "ConfigRecordValues", "ConfigScalar",
-    "ConfigScalarList", "Dict", "DisconnectRes", "Enum", "EvaluateIns", "EvaluateRes", "FitIns",
-    "FitRes", "GetParametersIns", "GetParametersRes", "GetPropertiesIns", "GetPropertiesRes",
-    "List", "MetricRecordValues", "MetricScalar", "MetricScalarList", "Metrics",
-    "MetricsAggregationFn", "NDArray", "NDArrayFloat", "NDArrayInt", "NDArrays", "Optional",
-    "Parameters", "Properties", "ReconnectIns", "Run", "RunStatus", "Scalar", "ServerMessage",
-    "Status", "Tuple", "Union", "UserConfig", "UserConfigValue", "Value", "dataclass", "np",
-    "npt",
+    "Actor", "Any", "Callable", "ClientAppOutputCode", "ClientAppOutputStatus", "ClientMessage",
+    "Code", "Config", "ConfigRecordValues", "ConfigScalar", "ConfigScalarList", "Dict",
+    "DisconnectRes", "Enum", "EvaluateIns", "EvaluateRes", "Event", "Fab", "FitIns", "FitRes",
+    "GetParametersIns", "GetParametersRes", "GetPropertiesIns", "GetPropertiesRes",
+    "InvalidRunStatusException", "List", "LogEntry", "MetricRecordValues", "MetricScalar",
+    "MetricScalarList", "Metrics", "MetricsAggregationFn", "NDArray", "NDArrayFloat", "NDArrayInt",
+    "NDArrays", "Optional", "Parameters", "Properties", "ReconnectIns", "Run",
+    "RunNotRunningException", "RunStatus", "Scalar", "ServerMessage", "Status", "Tuple", "Union",
+    "UserAuthCredentials", "UserAuthLoginDetails", "UserConfig", "UserConfigValue", "UserInfo",
+    "Value", "dataclass", "np", "npt",
 ]  # fmt: skip

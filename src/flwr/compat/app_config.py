@@ -10,6 +10,7 @@ from flwr.config import UserConfig, flatten_dict, fuse_dicts, home
 from flwr.config.project import check_reference
 from flwr.config.toml import read_toml
 from flwr.runtime.fab import read_files
+from flwr.runtime.runinfo import RunInfo
 
 _APP = "tool.flwr.app"
 _COMPONENTS = f"{_APP}.components"
@@ -93,6 +94,36 @@ def get_fused_config_from_dir(project_dir: Path, override_config: UserConfig) ->
     """
     app = _table(get_project_config(project_dir), _APP)
     return fuse_dicts(flatten_dict(app.get("config", {})), override_config)
+
+
+def get_fused_config_from_fab(fab_file: Path | bytes, run: RunInfo) -> UserConfig:
+    """Return the run configuration of an app bundle, with a run's own values put in their places.
+
+    Raises
+    ------
+    FabError
+        If it is no app bundle, or a damaged one.
+    ValueError
+        If a key is unknown.
+    """
+    app = _table(get_fab_config(fab_file), _APP)
+    return fuse_dicts(flatten_dict(app.get("config", {})), run.override_config)
+
+
+def get_fused_config(run: RunInfo, flwr_dir: Path | None = None) -> UserConfig:
+    """Return the configuration of a run whose app is unpacked; empty if it names no app.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the app is not there.
+    ValueError
+        If a key is unknown.
+    """
+    if not run.fab_id or not run.fab_version:
+        return {}
+    folder = get_project_dir(run.fab_id, run.fab_version, run.fab_hash, flwr_dir)
+    return get_fused_config_from_dir(folder, run.override_config)
 
 
 def user_config_to_configrecord(config: UserConfig) -> ConfigRecord:

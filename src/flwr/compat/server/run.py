@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from logging import INFO
+from pathlib import Path
 from typing import Any
 
 from flwr.app import Context
@@ -15,6 +16,8 @@ from flwr.compat.server.server import Server, init_defaults, run_fl
 from flwr.compat.server.telling import GridTeller
 from flwr.compat.strategy.strategy import Strategy
 from flwr.log import log
+from flwr.runtime.load import load_component
+from flwr.serverapp import ServerApp
 from flwr.serverapp.grid import Grid
 
 
@@ -44,6 +47,42 @@ def run_legacy(
             )
         parts = dict(vars(components))
     start_grid(grid=grid, **parts)
+
+
+def run_server_app(
+    grid: Grid,
+    context: Context,
+    server_app_dir: str,
+    server_app_attr: str | None = None,
+    loaded_server_app: ServerApp | None = None,
+) -> Context:
+    """Run a ServerApp on a grid; return its context.
+
+    Parameters
+    ----------
+    grid, context : Grid, Context
+        What the app is called with.
+    server_app_dir : str
+        The app's folder.
+    server_app_attr : str, optional
+        ``module:attribute`` in it.
+    loaded_server_app : ServerApp, optional
+        The app itself, in place of `server_app_attr`.
+
+    Raises
+    ------
+    ValueError
+        If both or none of the last two are given.
+    AppLoadError
+        If the app cannot be loaded.
+    """
+    if (server_app_attr is None) == (loaded_server_app is None):
+        raise ValueError("Give either `server_app_attr` or `loaded_server_app`.")
+    if server_app_attr is not None:
+        loaded_server_app = load_component(server_app_attr, Path(server_app_dir), ServerApp)
+    assert loaded_server_app is not None
+    loaded_server_app(grid, context)
+    return context
 
 
 def start_grid(

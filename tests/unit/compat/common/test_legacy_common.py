@@ -72,6 +72,30 @@ def test_run_configurations_are_fused(app_dir: Path) -> None:
     assert config.user_config_to_configrecord(fused) == ConfigRecord(fused)
 
 
+def test_the_run_configuration_of_a_run(
+    app_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
+    bundle = fabbuild.build(app_dir).content
+    run = typing.Run(1, "me/my-app", "1.2.3", "abcdef0123456789", {"lr": 0.5})
+    assert config.get_fused_config_from_fab(bundle, run) == {"lr": 0.5, "opt.name": "sgd"}
+    assert config.get_fused_config(typing.Run(1)) == {}
+    with pytest.raises(FileNotFoundError, match="Cannot find pyproject.toml"):
+        config.get_fused_config(run)
+    unpacked = config.get_project_dir("me/my-app", "1.2.3", "abcdef0123456789")
+    unpacked.mkdir(parents=True)
+    (unpacked / "pyproject.toml").write_text(PROJECT)
+    assert config.get_fused_config(run) == {"lr": 0.5, "opt.name": "sgd"}
+    assert config.get_fused_config(run, config.get_flwr_home())["lr"] == 0.5
+
+
+def test_exceptions_of_processes_are_no_ordinary_ones() -> None:
+    assert typing.InvalidRunStatusException("why").message == "why"
+    for kind in (typing.InvalidRunStatusException, typing.RunNotRunningException):
+        assert issubclass(kind, BaseException)
+        assert not issubclass(kind, Exception)
+
+
 def test_where_apps_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLWR_HOME", str(tmp_path))
     assert config.get_flwr_dir() == tmp_path

@@ -1,6 +1,7 @@
 """The legacy loop over a grid: one batch a phase, failures, events, checkpoints, workflows."""
 
 import logging
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from flwr.server import (
     ServerAppComponents,
     ServerConfig,
     SimpleClientManager,
+    run_serverapp,
 )
 from flwr.server.compat import start_grid
 from flwr.server.server import fit_clients
@@ -177,6 +179,24 @@ def test_components_of_a_server_fn() -> None:
     assert sum(isinstance(event, RoundFinished) for event in grid.events) == 3
     with pytest.raises(TypeError, match="server_fn must return ServerAppComponents, not dict"):
         ServerApp(server_fn=cast("Any", lambda _: {}))(grid, context())
+
+
+def test_a_serverapp_is_run_by_name_or_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own_server.py").write_text(
+        "from flwr.server import ServerApp\n"
+        "app = ServerApp()\n"
+        "@app.main()\n"
+        "def main(grid, context):\n"
+        "    context.run_config['seen'] = len(grid.get_node_ids())\n"
+    )
+    grid, given = GridHere([1, 2]), context()
+    assert run_serverapp.run(grid, given, str(tmp_path), "own_server:app") is given
+    assert given.run_config == {"seen": 2}
+    app = ServerApp()
+    app.main()(lambda grid, context: None)
+    run_serverapp.run(grid, given, "", loaded_server_app=app)
+    with pytest.raises(ValueError, match="either `server_app_attr` or `loaded_server_app`"):
+        run_serverapp.run(grid, given, "")
 
 
 class Stopped(BaseException):
