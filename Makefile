@@ -1,6 +1,7 @@
 # The project's tasks; `make` alone lists them. Everything runs inside .venv, which is made on first use.
 
 PYTHON ?= python3
+TEST_JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -16,8 +17,8 @@ demo: $(VENV)/.has-demo ## train a model on real data with ten simulated clients
 	@$(BIN)/flwr run examples/quickstart-numpy
 
 test: $(VENV)/.has-test $(VENV)/.has-nginx ## run the tests
-	@echo "== pytest"
-	@$(BIN)/python -m pytest -m "not slow"
+	@echo "== pytest, $(TEST_JOBS) processes"
+	@$(BIN)/python -m pytest -m "not slow" -n $(TEST_JOBS) --dist loadfile
 
 lint: $(VENV)/.has-check ## check style and formatting (ruff)
 	@echo "== ruff"

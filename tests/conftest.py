@@ -1,5 +1,6 @@
 """For all tests: no deadlines, and what one test does to the logger ends with it."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from flwr.log import FLOWER_LOGGER, console_handler
 # No assertion on speed, so hypothesis sets no deadline either.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+# A shell starts jobs in the background with SIGINT ignored; the commands under test inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -118,7 +118,7 @@ def test_timeout_returns_what_is_there(run: Run) -> None:
     def main(grid: Grid, context: Context) -> None:
         grid.send_and_receive(to_all(grid, "query"))  # the workers are there
         hang = config(how="hang", partitions=[0])
-        replies = list(grid.send_and_receive(to_all(grid, "query.misbehave", hang), timeout=3))
+        replies = list(grid.send_and_receive(to_all(grid, "query.misbehave", hang), timeout=8))
         assert [r.metadata.src_node_id for r in replies] == list(grid.get_node_ids())[1:]
         assert list(grid.send_and_receive(to_all(grid, "query"), timeout=0)) == []
 
