@@ -87,6 +87,7 @@ class History:
     def add(self, event: Event) -> None:
         """Take note of one event."""
         self.told.add(event)
+        self.tallies.add(event)
         if isinstance(event, Exchange):
             self._add_exchange(event)
         elif isinstance(event, Aggregated):
@@ -133,7 +134,6 @@ class History:
 
     def _add_exchange(self, event: Exchange) -> None:
         self.exchanges += 1
-        self.tallies.add(event)
         for outcome in event.outcomes:
             if outcome.error is not None and self.first_failure is None:
                 self.first_failure = outcome.node_id, outcome.error

@@ -80,7 +80,7 @@ _KINDS: tuple[tuple[str, Cause], ...] = (
     (r"speaks? version|protocol version|another version of the protocol", Cause.VERSION_MISMATCH),
     (r"is offline|There is no node \d", Cause.NODE_AWAY),
     (r"nodes are asked for, but", Cause.NODES_MISSING),
-    (r"not answered in time|time to live is over|no reply in time", Cause.TIMED_OUT),
+    (r"answered in time|Nobody answered|time to live is over|reply in time", Cause.TIMED_OUT),
     (r"holds NaN|not finite| is nan\b", Cause.NOT_A_NUMBER),
     (
         (

@@ -226,7 +226,7 @@ class LinkGrid(Grid):
             "generators": generators(),
             "opened": self._scopes.opened,
             "tallies": {
-                name: [tally.messages, tally.failures, tally.unhandled]
+                name: [tally.messages, tally.failures, tally.unhandled, tally.silent]
                 for name, tally in self.tallies.by_type.items()
             },
         }

@@ -18,11 +18,14 @@ class Tally:
         All of them, and the errors.
     unhandled : int
         The errors of ClientApps that have no function for such messages.
+    silent : int
+        Exchanges in which nobody answered in time.
     """
 
     messages: int = 0
     failures: int = 0
     unhandled: int = 0
+    silent: int = 0
 
     @property
     def all_failed(self) -> bool:
@@ -52,6 +55,7 @@ class Tallies:
             tally.messages += len(event.outcomes)
             errors = [each.error for each in event.outcomes if each.error is not None]
             tally.failures += len(errors)
+            tally.silent += not event.outcomes
             tally.unhandled += sum(error.startswith(_UNHANDLED) for error in errors)
         elif isinstance(event, ModelSpoiled):
             self.spoiled = event.reason
@@ -67,6 +71,7 @@ class Tallies:
             sum(each.messages for each in tallies),
             sum(each.failures for each in tallies),
             sum(each.unhandled for each in tallies),
+            sum(each.silent for each in tallies),
         )
 
     def judge(self) -> list[str]:
@@ -85,12 +90,13 @@ class Tallies:
             If the run failed.
         """
         for category in ("", "train", "evaluate", "query"):
-            tally = self.of(category)
+            tally, kind = self.of(category), f"{category} " if category else ""
             if tally.all_failed and (category in ("", "train") or tally.unhandled < tally.failures):
-                kind = f"{category} " if category else ""
                 raise RunFailedError(
                     f"All of its {tally.messages} {kind}messages came back as errors."
                 )
+            if tally.silent and not tally.messages:
+                raise RunFailedError(f"Nobody answered its {kind}messages in time.")
         if self.spoiled:
             raise RunFailedError(f"The model is of no use: {self.spoiled}.")
         return [

@@ -16,7 +16,7 @@ from flwr.transport.call import Failure
 
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
-_TELL_AFTER_SECONDS = 3.0  # a shorter outage is not worth a line
+_TELL_AFTER_SECONDS = 1.0  # a shorter outage is not worth a line
 
 # Not the global generator: apps seed that one, and a lost connection must not change their draws.
 _generator = random.SystemRandom()

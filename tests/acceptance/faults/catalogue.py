@@ -29,12 +29,16 @@ class Fault:
         What is done, in a few words.
     causes : tuple of str
         Texts that have to be in the terminal.
+    within : int or None
+        How many of them must be there within `SECONDS`: the rest come when what was waited for has
+        not come. None: all of them.
     """
 
     name: str
     where: Literal["simulation", "deployment", "command"]
     how: str
     causes: tuple[str, ...]
+    within: int | None = None
 
 
 CATALOGUE = (
@@ -73,7 +77,7 @@ CATALOGUE = (
         "no_such_attribute",
         "simulation",
         "the reference to the ServerApp names an attribute that is not there",
-        ("ServerApp 'tiny.server_app:nothing'", "the module has no 'nothing'"),
+        ("components.serverapp", "'tiny/server_app.py' defines no 'nothing'"),
     ),
     Fault(
         "no_such_module",
@@ -251,12 +255,14 @@ CATALOGUE = (
         "deployment",
         "a node is ended by SIGKILL while its ClientApp works",
         ("Node", "is away", "is offline"),
+        within=2,
     ),
     Fault(
         "too_few_nodes",
         "deployment",
         "a strategy asks for more nodes than are connected; the run is stopped",
         ("Waiting for nodes: 2 of 5 are connected", "Stopped by flwr stop"),
+        within=1,
     ),
     Fault(
         "too_few_virtual_nodes",
@@ -391,7 +397,7 @@ CATALOGUE = (
         "project_malformed",
         "command",
         "pyproject.toml is no TOML",
-        ("pyproject.toml", "line 2: name = tiny"),
+        ("pyproject.toml", "line 3: name = tiny"),
     ),
     Fault(
         "project_key_misspelt",
