@@ -341,17 +341,28 @@ def test_a_node_uploads_nothing_for_a_run_that_has_ended(hub: HubHere) -> None:
 
 
 def test_a_node_learns_about_runs_and_their_apps(hub: HubHere) -> None:
-    node = hub.node()
     run = hub.submit(overrides={"rate": 0.5})
+    app, node, other = hub.launcher().launched(), hub.node(), hub.node("another secret")
+    app.push(node.id, "m")
     sheet = node.link.call(fleet.RUN, question(1))
     assert sheet.fab_id == "tester/tiny"
     assert sheet.run_config == {"rate": 0.5}
     assert sheet.override_config == {"rate": 0.5}
     fab = node.link.call(fleet.FAB, question(1))
     assert (fab.fab_hash, fab.content) == (run.fab_hash, hub.fab())
-    with pytest.raises(RefusedError) as refused:
-        node.link.call(fleet.RUN, question(99))
-    assert refused.value.code == "unknown-run"
+    assert not_told(node, 99) == not_told(node, 98)
+    assert not_told(other, 1) == not_told(other, 99)
+    node.bring(reply("m"))
+    not_told(node, 1)
+
+
+def not_told(node: Node, run_id: int) -> str:
+    """Return why a node learns nothing about a run."""
+    for call in (fleet.RUN, fleet.FAB):
+        with pytest.raises(RefusedError) as refused:
+            node.link.call(call, question(run_id))
+        assert refused.value.code == "unknown-run"
+    return str(refused.value).replace(f"run {run_id} ", "the run ")
 
 
 def test_everything_acknowledged_is_there_after_a_restart(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flwr.clock import unix_now
-from flwr.errors import DiskFullError, RefusedError
+from flwr.errors import DiskFullError, RefusedError, RunNotFoundError
 from flwr.store.hubrecords import LeasedRow
 from flwr.superlink.contents import kept_reply, opened
 from flwr.superlink.entrance import Entrance
@@ -109,15 +109,23 @@ class Fleet:
             await self._hub.to_its_end(self._hub.leave(caller.node_id))
         return Nothing()
 
-    async def run(self, request: RunQuestion, _caller: Caller) -> RunSheet:
+    async def run(self, request: RunQuestion, caller: Caller) -> RunSheet:
         """Describe a run of the node's work."""
         with refusing():
+            await self._require_work(request.run_id, caller.node_id)
             return await self._runs.sheet(request.run_id)
 
-    async def fab(self, request: RunQuestion, _caller: Caller) -> Fab:
+    async def fab(self, request: RunQuestion, caller: Caller) -> Fab:
         """Fetch the app of such a run."""
         with refusing():
+            await self._require_work(request.run_id, caller.node_id)
             return await self._runs.fab(request.run_id)
+
+    async def _require_work(self, run_id: int, node_id: int) -> None:
+        """Raise if a node has no message of a run to answer: apps are no one else's business."""
+        rows = await self._hub.store.open_messages(node_id=node_id)
+        if not any(row.run_id == run_id for row in rows):
+            raise RunNotFoundError(f"Node {node_id} has no message of a run {run_id} to answer.")
 
     async def _answer(self, node_id: int, done: list[fleet.Reply]) -> tuple[list[str], list[str]]:
         """Return which replies are on disk, and which nobody wants."""
