@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_GAP = 1  # blank columns behind each column
+_GAP = 2  # columns of the terminal between two
 _FOLDED = 8  # columns of the terminal that a column which may be folded gets at least
 
 
@@ -23,7 +23,7 @@ class Column:
     fold : bool, default False
         Long cells are folded into several lines. Others are shown whole.
     split : bool, default False
-        Where there is little room, heading and cells have a line for each word.
+        Where there is little room, heading and cells are split at their first blank.
     spare : int, default 0
         0: always shown. Of the others the one with the highest number is left out first.
     right : bool, default False
@@ -54,13 +54,13 @@ def listing_table(
         if not columns[least].spare:
             break
         chosen.remove(least)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in (columns[index] for index in chosen):
         table.add_column(
             _split(column, column.heading, narrow=narrow),
             justify="right" if column.right else "left",
             overflow="fold",
-            no_wrap=not (column.fold or column.split),
+            no_wrap=not column.fold,
         )
     for row in rows:
         cells = (_split(columns[index], row[index], narrow=narrow) for index in chosen)
@@ -70,7 +70,7 @@ def listing_table(
 
 def _split(column: Column, cell: "str | Text", *, narrow: bool) -> "str | Text":
     if narrow and column.split and isinstance(cell, str):
-        return cell.replace(" ", "\n")
+        return cell.replace(" ", "\n", 1)
     return cell
 
 
@@ -91,4 +91,4 @@ def _needed(
         if column.fold and narrow:
             widest = min(widest, _FOLDED)
         total += max(head, widest) + _GAP
-    return total
+    return total - _GAP
