@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format type imports docs check bench chaos large nightly hooks clean
+.PHONY: help demo test lint format type imports docs check bench chaos faults large nightly hooks clean
 
 help: ## list these tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ bench: $(VENV)/.has-demo ## measure; with UPSTREAM_PYTHON=... compare with upstr
 chaos: $(VENV)/.has-test ## kill processes of deployments 500 times; the runs must come out the same
 	@echo "== pytest, $${FLWR_CHAOS_KILLS:-500} kills"
 	@FLWR_CHAOS_KILLS=$${FLWR_CHAOS_KILLS:-500} $(BIN)/python -m pytest tests/acceptance/deployment/test_chaos.py
+
+faults: $(VENV)/.has-test ## inject the faults of a catalogue, and print whether and how fast the terminal names each
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -q -p no:xdist tests/acceptance/faults
 
 large: $(VENV)/.has-test ## send a model of 4 GiB to a node and back (needs 20 GiB of memory)
 	@echo "== pytest, a model of $${FLWR_LARGE_MIB:-4096} MiB"

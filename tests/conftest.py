@@ -24,3 +24,27 @@ def logger_as_it_was() -> Iterator[None]:
     FLOWER_LOGGER.setLevel(before[0])
     console_handler.setLevel(before[1])
     console_handler.timestamps = before[2]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the score of the faults' tests (`tests/acceptance/faults`), if they were run.
+
+    It is here because with several processes the one that prints loads no other ``conftest``.
+    """
+    told = [
+        dict(report.user_properties)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call"
+    ]
+    faults = sorted((each for each in told if "fault" in each), key=lambda each: each["fault"])
+    if not faults:
+        return
+    terminalreporter.section("faults, and after how many seconds their cause is in the terminal")
+    for each in faults:
+        seconds = each.get("named after")
+        verdict = "not named" if seconds is None else f"{seconds:4.1f} s"
+        terminalreporter.write_line(f"{each['fault']} {verdict}")
+    named = [each["named after"] for each in faults if "named after" in each]
+    slowest = f", slowest {max(named):.1f} s" if named else ""
+    terminalreporter.write_line(f"{len(named)} of {len(faults)} named{slowest}")

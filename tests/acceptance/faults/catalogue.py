@@ -217,7 +217,8 @@ CATALOGUE = (
         "nan_in_update",
         "simulation",
         "one node's model holds NaN",
-        ("NaN", "node"),
+        ("not finite, because of array '0' of node", "array '0' holds NaN"),
+        within=1,  # the rounds go on
     ),
     Fault(
         "nan_weight",

@@ -21,6 +21,7 @@ def test_each_fault_is_injected() -> None:
 def test_the_cause_is_named(
     fault: Fault, bench: Bench, record_property: Callable[[str, object], None]
 ) -> None:
+    record_property("fault", f"{fault.name:28} {fault.where:11}")
     INJECTIONS[fault.name](bench)
     terminal = bench.terminal
     assert terminal is not None
@@ -29,7 +30,7 @@ def test_the_cause_is_named(
     seconds = [named(terminal, cause) for cause in fault.causes[: fault.within]]
     for cause in fault.causes[fault.within :]:  # at the end of what is waited for
         named(terminal, cause)
-    record_property(f"fault {fault.name}", max(seconds))
+    record_property("named after", max(seconds))
 
 
 def named(terminal: Terminal, cause: str) -> float:
