@@ -20,7 +20,9 @@ from flwr.compat import bridge
 from flwr.compat.clients.client_manager import ClientManager
 from flwr.compat.clients.client_proxy import ClientProxy
 from flwr.compat.clients.grid_clients import lets_clients_go
+from flwr.compat.differential_privacy import KEY_NORM_BIT
 from flwr.compat.server.history import History
+from flwr.compat.strategy.dpfedavg_adaptive import KEY_NORM_BIT as KEY_DPFEDAVG_NORM_BIT
 from flwr.compat.strategy.strategy import Strategy
 from flwr.compat.typing import EvaluateRes, FitRes, Parameters, Scalar
 from flwr.log import log
@@ -31,6 +33,9 @@ _SERIES = (
     "losses_distributed", "losses_centralized", "metrics_distributed_fit", "metrics_distributed",
     "metrics_centralized",
 )  # fmt: skip
+
+
+_HIDDEN = frozenset({KEY_NORM_BIT, KEY_DPFEDAVG_NORM_BIT})
 
 
 class Reached(NamedTuple):
@@ -124,7 +129,10 @@ class GridTeller(Teller):
         failures: list[Any],
         metrics: Mapping[str, Scalar],
     ) -> None:
-        """Tell what the results of a phase became, and what each node said."""
+        """Tell what the results of a phase became, and what each node said.
+
+        Whether a client's update was clipped is not told: it is for the sum over all clients alone.
+        """
         if self._emit is None:
             return
         nodes = [
@@ -215,5 +223,5 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: int(value) if isinstance(value, Integral) else float(value)
         for name, value in metrics.items()
-        if type(value) is not bool and isinstance(value, Real)
+        if type(value) is not bool and isinstance(value, Real) and name not in _HIDDEN
     }

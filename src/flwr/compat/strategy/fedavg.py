@@ -12,7 +12,7 @@ from flwr.compat.parameters import parameters_to_ndarrays
 from flwr.compat.strategy.aggregate import weighted_loss_avg
 from flwr.compat.strategy.outcomes import as_config, as_evaluated, as_metrics
 from flwr.compat.strategy.strategy import Strategy
-from flwr.compat.strategy.updates import as_parameters, client_name, updates_of
+from flwr.compat.strategy.updates import as_parameters, client_name, record_of, updates_of
 from flwr.compat.typing import (
     EvaluateIns,
     EvaluateRes,
@@ -25,6 +25,8 @@ from flwr.compat.typing import (
     Scalar,
 )
 from flwr.log import log
+from flwr.serverapp.exception import AggregationError
+from flwr.serverapp.strategy.finite import PROPAGATE, RAISE, NanPolicy, not_finite
 from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean, Reducer
 from flwr.serverapp.strategy.replies import Update
 
@@ -65,6 +67,12 @@ class FedAvg(Strategy):
     inplace : bool, default True
         Has no effect: replies are always summed in the memory of one model.
 
+    Attributes
+    ----------
+    nan_policy : str, default "propagate"
+        What becomes of a trained model that is not finite: "propagate" lets the rule see it,
+        "drop_client" counts the result as a failure, "raise" raises an ``AggregationError``.
+
     Notes
     -----
     Integers and bools are averaged in float64, and rounded back to their dtype. A round in which no
@@ -73,6 +81,8 @@ class FedAvg(Strategy):
     McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data,
     https://arxiv.org/abs/1602.05629
     """
+
+    nan_policy = NanPolicy()
 
     def __init__(
         self,
@@ -165,7 +175,10 @@ class FedAvg(Strategy):
         ------
         InconsistentMessageReplies
             If the clients' arrays differ in number or shape; it is a `ValueError`, too.
+        AggregationError
+            If an array is not finite, and ``nan_policy`` is "raise".
         """
+        results, failures = self._finite(results, failures)
         if not self._suffices_for(results, failures, "fit"):
             return None, {}
         parameters = self._model_of_results(server_round, results)
@@ -185,6 +198,23 @@ class FedAvg(Strategy):
             return None, {}
         function = self.evaluate_metrics_aggregation_fn
         return loss, self._aggregated_metrics("evaluate", function, server_round, results)
+
+    def _finite(self, results: FitResults, failures: FitFailures) -> tuple[FitResults, FitFailures]:
+        """Return results that count, and failures: as they are, unless ``nan_policy`` says so."""
+        if self.nan_policy == PROPAGATE:
+            return results, failures
+        kept, failed = [], list(failures)
+        for place, (client, result) in enumerate(results):
+            name = not_finite(record_of(result.parameters))
+            if name is None:
+                kept.append((client, result))
+                continue
+            text = f"aggregate_fit: array {name} of client {client_name(client, place)}"
+            if self.nan_policy == RAISE:
+                raise AggregationError(f"{text} is not finite.")
+            log(WARNING, "%s is not finite: the client is left out", text)
+            failed.append((client, result))
+        return kept, failed
 
     def _suffices_for(self, results: Sequence[Any], failures: Sequence[Any], phase: str) -> bool:
         """Whether a round's results are aggregated at all."""

@@ -7,6 +7,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.log import log
 from flwr.serverapp.grid import Grid
 from flwr.serverapp.strategy.alignment import are_renamed, check_fit
+from flwr.serverapp.strategy.finite import NanPolicy
 from flwr.serverapp.strategy.metrics import (
     MetricCall,
     MetricMean,
@@ -42,6 +43,12 @@ class FedAvg(Strategy):
         replies; by default the weighted mean of each metric. With a function of one's own, the
         replies of that phase are held in memory together.
 
+    Attributes
+    ----------
+    nan_policy : str, default "propagate"
+        What becomes of a trained model that is not finite: "propagate" lets the rule see it,
+        "drop_client" counts the reply as a failure, "raise" raises an ``AggregationError``.
+
     References
     ----------
     .. [1] McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized
@@ -56,6 +63,8 @@ class FedAvg(Strategy):
     the model that was sent, unless a subclass overrides ``configure_train`` or ``aggregate_train``.
     Error replies are logged and left out.
     """
+
+    nan_policy = NanPolicy()
 
     _sent: ArrayRecord | None = None  # the model, in the current round
 
@@ -219,7 +228,11 @@ class FedAvg(Strategy):
     def _training_reader(self, phase: str) -> ReplyReader:
         """Make what reads the replies to training."""
         return ReplyReader(
-            phase, self.weighted_by_key, with_arrays=True, check_first=self._check_first
+            phase,
+            self.weighted_by_key,
+            with_arrays=True,
+            check_first=self._check_first,
+            nan_policy=self.nan_policy,
         )
 
     def _check_first(self, update: Update) -> None:

@@ -7,7 +7,8 @@ from typing import NamedTuple, TypeVar
 
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.log import log
-from flwr.serverapp.exception import InconsistentMessageReplies
+from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
+from flwr.serverapp.strategy.finite import PROPAGATE, RAISE, not_finite
 
 Record = TypeVar("Record")
 _NO_ARRAYS = ArrayRecord()
@@ -53,6 +54,8 @@ class ReplyReader:
         Whether each reply must hold an ArrayRecord.
     check_first : Callable[[Update], None], optional
         Called with the first good reply, to which the others must be alike.
+    nan_policy : str
+        What becomes of replies with arrays that are not finite: see `finite`.
 
     Attributes
     ----------
@@ -69,7 +72,9 @@ class ReplyReader:
         *,
         with_arrays: bool,
         check_first: Callable[[Update], None] | None = None,
+        nan_policy: str = PROPAGATE,
     ) -> None:
+        self._nan_policy = nan_policy
         self.phase = phase
         self.weighted_by_key = weighted_by_key
         self.with_arrays = with_arrays
@@ -91,6 +96,8 @@ class ReplyReader:
         ------
         InconsistentMessageReplies
             If a reply lacks a record or its weight, or names its records unlike the first one.
+        AggregationError
+            If an array is not finite, and ``nan_policy`` is "raise".
         """
         if isinstance(replies, Sequence):
             replies = sorted(replies, key=_source)
@@ -99,9 +106,25 @@ class ReplyReader:
                 reason = reply.error.reason or f"error code {reply.error.code}"
                 self.failures.append((reply.metadata.src_node_id, reason))
             else:
-                self.results += 1
-                yield self.update(reply.metadata.src_node_id, reply.content)
+                node_id, content = reply.metadata.src_node_id, reply.content
+                if not self._is_left_out(node_id, content):
+                    self.results += 1
+                    yield self.update(node_id, content)
+                del content
             del reply
+
+    def _is_left_out(self, node_id: int, content: RecordDict) -> bool:
+        """Whether a reply does not count, because its arrays are not finite."""
+        if self._nan_policy == PROPAGATE or not self.with_arrays:
+            return False
+        found = (not_finite(record) for record in content.array_records.values())
+        name = next(filter(None, found), None)
+        if name is None:
+            return False
+        if self._nan_policy == RAISE:
+            raise AggregationError(f"{self.phase}: array '{name}' of node {node_id} is not finite.")
+        self.failures.append((node_id, f"array '{name}' is not finite"))
+        return True
 
     def log(self) -> None:
         """Log what was received, and each failure with its node and reason."""

@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from counting import EVALUATE, TRAIN, DirectClient, GridHere, SavingGrid
+from counting import EVALUATE, TRAIN, Counting, DirectClient, GridHere, SavingGrid
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, RecordDict
 from flwr.app.events import Aggregated, RoundFinished, RoundStarted, ServerEvaluated
+from flwr.client import ClientApp
 from flwr.common import (
     Code,
     EvaluateIns,
@@ -167,6 +168,19 @@ def test_events_of_a_run() -> None:
         (2, 1),
     ]
     assert measured.metrics == {"loss": 1.0}
+
+
+@pytest.mark.parametrize("name", ["norm_bit", "dpfedavg_norm_bit"])
+def test_events_do_not_tell_whose_update_was_clipped(name: str) -> None:
+    class Clipped(Counting):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 1, {name: 1, "seen": 1}
+
+    grid = GridHere([1, 2], ClientApp(client_fn=lambda context: Clipped().to_client()))
+    start_grid(grid=grid, strategy=strategy(fit_metrics_aggregation_fn=lambda pairs: pairs[0][1]))
+    trained = next(event for event in grid.events if isinstance(event, Aggregated))
+    assert [node.metrics for node in trained.nodes] == [{"seen": 1}] * 2
+    assert trained.metrics == {"seen": 1}
 
 
 def test_components_of_a_server_fn() -> None:
