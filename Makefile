@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format type imports docs check bench chaos faults large nightly hooks clean
+.PHONY: help demo test lint format type imports docs check bench chaos faults large images test-images nightly hooks clean
 
 help: ## list these tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.has-demo ## train a model on real data with ten simulated clients
 	@echo "== flwr run examples/quickstart-numpy"
@@ -59,9 +59,15 @@ large: $(VENV)/.has-test ## send a model of 4 GiB to a node and back (needs 20 G
 	@echo "== pytest, a model of $${FLWR_LARGE_MIB:-4096} MiB"
 	@$(BIN)/python -m pytest -m slow tests/acceptance/deployment/test_large.py
 
-nightly: chaos $(VENV)/.has-test $(VENV)/.has-nginx ## run all tests, the long ones too
+images: $(VENV)/.has-package ## build the container images with Docker or Buildah (BASE_IMAGE, IMAGE_PYTHON, REPOSITORY)
+	@docker/build.sh
+
+test-images: $(VENV)/.has-test ## build the images on a Debian of our own and run them (as root, or with a Docker daemon)
+	@tests/images/run.sh
+
+nightly: chaos test-images $(VENV)/.has-test $(VENV)/.has-nginx ## run all tests, the long ones too
 	@echo "== pytest, slow tests included"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --ignore tests/images/test_built_images.py
 
 hooks: $(VENV)/.has-check ## run the quick checks before each commit (pre-commit)
 	@$(BIN)/pre-commit install

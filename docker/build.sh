@@ -23,18 +23,12 @@ else
   exit 1
 fi
 
-# The step that needs the network: wheels only, for the Python of the base image, not for that of this machine.
-machine=$(uname -m)
-fetch() {
-  "$python" -m pip download -qq --dest "$wheels" --only-binary :all: --implementation cp \
-    --python-version "$image_python" --platform "manylinux_2_28_$machine" --platform "manylinux_2_17_$machine" \
-    --platform "manylinux2014_$machine" --platform "manylinux_2_5_$machine" --platform any "$@"
-}
+# The step that needs the network.
 echo "== fetching wheels for Python $image_python into $wheels"
 rm -rf "$wheels"
 mkdir -p "$wheels"
 "$python" -m pip wheel -qq --no-deps --wheel-dir "$wheels" .
-fetch pip "$wheels"/flwr-*.whl
+docker/fetch.sh "$image_python" "$wheels" pip "$wheels"/flwr-*.whl
 
 version=$("$python" -c 'from flwr._version import __version__; print(__version__.replace("+", "-"))')
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)

@@ -21,7 +21,7 @@ def address(command: list[str]) -> str | None:
     parser.add_argument("--control-api-address", "--exec-api-address", dest="control")
     parser.add_argument("--host")
     parser.add_argument("--port")
-    given, _ = parser.parse_known_args(command)
+    given, _ = parser.parse_known_args([word for word in command if word != "--"])
     where = given.health_server_address
     if where is None:
         if not any(word.endswith("flower-superlink") for word in command):

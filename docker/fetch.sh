@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Fetch wheels for the Python of an image, whatever that of this machine is: fetch.sh PYTHON FOLDER REQUIREMENT...
+set -euo pipefail
+image_python=$1 folder=$2
+shift 2
+machine=$(uname -m)
+platforms=()
+for platform in "manylinux_2_28_$machine" "manylinux_2_17_$machine" "manylinux2014_$machine" "manylinux_2_5_$machine"; do
+  platforms+=(--platform "$platform")
+done
+mkdir -p "$folder"
+exec "$(dirname "$0")/../.venv/bin/python" -m pip download -qq --dest "$folder" --only-binary :all: \
+  --implementation cp --python-version "$image_python" "${platforms[@]}" --platform any "$@"
