@@ -7,6 +7,7 @@
     │   └── RunConfigError       1   a --run-config or --federation-config value
     ├── AppLoadError             1   a ServerApp or ClientApp reference that does not load
     ├── FabError                 1   an app bundle that is none, is damaged, or is not safe
+    ├── NotAvailableError        1   a command or feature of Flower that is not there
     ├── HomeError                1   FLWR_HOME cannot be used
     ├── StoreError               1   the run database
     │   ├── DatabaseDamagedError 1   not a database, or a damaged one
@@ -28,6 +29,7 @@
     │   └── RefusedError         1   it answered, and refused; `code` says why
     ├── SettingsError            1   options of a server contradict each other, or one is missing
     ├── RunFailedError           1   a run ended as finished:failed
+    ├── ProblemsFoundError       1   flwr doctor found something wrong
     └── AppExitError           200   documented exits of an app (202: aggregation)
 
 Exit codes 0 (success), 2 (usage), 130 and 143 (SIGINT, SIGTERM) are the command line's own.
@@ -70,6 +72,10 @@ class AppLoadError(FlwrError):
 
 class FabError(FlwrError):
     """An app bundle (FAB) is none, is damaged or too large, or is not safe to unpack."""
+
+
+class NotAvailableError(FlwrError):
+    """A command needs a service or a feature that is not there; the hint says what to use."""
 
 
 class HomeError(FlwrError):
@@ -177,6 +183,10 @@ class SettingsError(FlwrError):
 
 class RunFailedError(FlwrError):
     """A run ended as ``finished:failed``."""
+
+
+class ProblemsFoundError(FlwrError):
+    """``flwr doctor`` found problems; its checks say which."""
 
 
 class AppExitError(FlwrError):

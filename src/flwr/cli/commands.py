@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from flwr._version import __version__
+from flwr.cli.doctor import doctor
 from flwr.cli.log import log
 from flwr.cli.ls import ls
 from flwr.cli.new import new
@@ -46,5 +47,6 @@ app.command("list")(ls)
 app.command("ls", hidden=True)(ls)
 app.command()(log)
 app.command()(stop)
+app.command()(doctor)
 app.command()(why)
 app.add_typer(supernode)

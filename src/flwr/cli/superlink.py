@@ -80,7 +80,7 @@ def follow_log(link: "Link", run_id: int, *, live: bool = True) -> Iterator[LogP
     """Yield what a run printed, until its end, or, if not `live`, until no more is there."""
     after = 0
     while True:
-        part = link.call(LOG, _question(run_id, after, live=live), **_waiting(live=live))
+        part = link.call(LOG, _question(run_id, after, live=live), **_waiting(link, live=live))
         yield part
         if part.run is not None or not (live or part.entries):
             return
@@ -91,7 +91,7 @@ def follow_events(link: "Link", run_id: int) -> Iterator[EventPart]:
     """Yield what a run tells about itself, until its end."""
     after = 0
     while True:
-        part = link.call(EVENTS, _question(run_id, after, live=True), **_waiting(live=True))
+        part = link.call(EVENTS, _question(run_id, after, live=True), **_waiting(link, live=True))
         yield part
         if part.run is not None:
             return
@@ -102,8 +102,12 @@ def _question(run_id: int, after: int, *, live: bool) -> Follow:
     return Follow(run_id, after, wait=RENEW_SECONDS if live else 0.0)
 
 
-def _waiting(*, live: bool) -> dict[str, float]:
-    return {"wait": RENEW_SECONDS, "patience": _PATIENCE_FOLLOWING} if live else {}
+def _waiting(link: "Link", *, live: bool) -> dict[str, float]:
+    """Return how long to wait for news, and for a SuperLink that has been there before."""
+    if not live:
+        return {}
+    patience = {"patience": _PATIENCE_FOLLOWING} if link.answered else {}
+    return {"wait": RENEW_SECONDS, **patience}
 
 
 def exit_code_of(run: Run) -> int:

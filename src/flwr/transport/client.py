@@ -54,6 +54,11 @@ class Link:
     connections : int, default 4
         How many idle connections to keep.
 
+    Attributes
+    ----------
+    answered : bool
+        Whether a call of this link has been answered.
+
     Raises
     ------
     AddressError
@@ -80,6 +85,7 @@ class Link:
         self._lines = Lines(self.address, tls, connections)
         self._patience = patience
         self._closed = threading.Event()
+        self.answered = False
         self._headers = {
             "flwr-protocol": str(PROTOCOL_VERSION),
             "user-agent": f"wildflower/{__version__}",
@@ -130,6 +136,7 @@ class Link:
             except Broken as broken:
                 outage.bear(broken)
         outage.over()
+        self.answered = True
         try:
             return msgspec.msgpack.decode(content, type=call.answer)
         except msgspec.DecodeError as error:

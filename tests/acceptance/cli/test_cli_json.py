@@ -23,6 +23,7 @@ FAILURES = {
     "log": ["42"],
     "stop": ["42"],
     "why": ["42"],
+    "doctor": ["nowhere"],
     "supernode list": [],
 }
 
