@@ -26,6 +26,9 @@ from flwr.transport.tls import ServerTls
 
 T = TypeVar("T")
 
+# seconds; a client that was killed comes back as another one, one whose network failed as itself
+_LOST_AFTER = 2.0
+
 
 class ClientsGrid(LinkGrid):
     """Reaches clients that were started for this one run, which nobody takes up again."""
@@ -60,7 +63,7 @@ def inner_hub(address: Address, tls: ServerTls | None, folder: Path) -> Iterator
         If the address is in use, or the certificate cannot be used.
     """
     ports = (Port(address, (Service.FLEET,)), Port(Address("127.0.0.1", 0), (Service.APP,)))
-    settings = Settings(ports, folder, tls=tls, isolation=Isolation.PROCESS)
+    settings = Settings(ports, folder, tls=tls, isolation=Isolation.PROCESS, lost_after=_LOST_AFTER)
     with ExitStack() as stack:
         loop = stack.enter_context(_loop_in_thread())
 

@@ -87,7 +87,9 @@ class Fleet:
             session.arrived([*request.holding, *(reply.message_id for reply in request.done)])
             rows = await self._work(session, request, node_id, dropped, until)
             session.handed.update(row.message_id for row in rows)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                hub.broke(node_id)
             session.owed = True  # what was leased for this exchange goes to the next one
             raise
         finally:

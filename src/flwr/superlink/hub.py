@@ -72,6 +72,7 @@ class Hub:
         self._gone: set[int] = set()  # offline, and their messages have not failed yet
         self._expiry: float | None = None  # when a message will next end unanswered, Unix seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._lost_after: float | None = None  # seconds; see Settings
         self._told_away: dict[int, set[int]] = {}  # by node, the runs that were told
         self._tell_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -79,11 +80,12 @@ class Hub:
         self._at_end_of_node: list[AtEndOfNode] = []
 
     @classmethod
-    async def open(cls, store: HubStore) -> "Hub":
+    async def open(cls, store: HubStore, lost_after: float | None = None) -> "Hub":
         """Take up what the store says: nodes count as away from now, live runs go on."""
         nodes = await store.nodes()
         live = await store.list_runs(live=True)
         hub = cls(store, nodes, [run.run_id for run in live])
+        hub._lost_after = lost_after
         hub._expiry = await store.next_expiry()
         hub._set_timer()
         hub._watch_away()
@@ -174,6 +176,16 @@ class Hub:
         if away is not None and (self._timer is None or self._timer.when() > away):
             self._set_timer()
         self._watch_away()
+
+    def broke(self, node_id: int) -> None:
+        """Note that a node's connection has broken, while it was waiting for work."""
+        if self._lost_after is not None and not self.closing:
+            self._loop.call_later(self._lost_after, self._give_up, node_id)
+
+    def _give_up(self, node_id: int) -> None:
+        if self.presence.is_away(node_id) and not self.closing:
+            log(INFO, "Node %d%s is lost: its connection broke", node_id, self._named(node_id))
+            self.in_background(self.leave(node_id))
 
     async def leave(self, node_id: int) -> None:
         """Note a goodbye. What the node had open fails."""

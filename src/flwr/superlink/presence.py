@@ -66,6 +66,10 @@ class Presence:
             del self._away[node_id]
         return gone
 
+    def is_away(self, node_id: int) -> bool:
+        """Whether a node is online without a request open."""
+        return node_id in self._away
+
     def away_since(self, moment: float) -> list[int]:
         """Return the nodes that have been away since a moment, or for longer."""
         found = []

@@ -93,7 +93,7 @@ class Superlink:
         FlwrError
             If an address is in use, or a certificate cannot be used.
         """
-        superlink = cls(settings, store, await Hub.open(store))
+        superlink = cls(settings, store, await Hub.open(store, settings.lost_after))
         await superlink._listen()
         return superlink
 

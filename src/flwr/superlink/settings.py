@@ -63,6 +63,9 @@ class Settings:
         Runs are simulations instead of ServerApps with nodes.
     simulation_options : dict
         Defaults for them, below what a run brings.
+    lost_after : float, optional
+        Seconds after which a node whose connection has broken is given up, where nodes are
+        processes that nobody starts again. By default as long as any node may be away.
     """
 
     ports: tuple[Port, ...]
@@ -73,3 +76,4 @@ class Settings:
     app_patience: float = PATIENCE
     simulation: bool = False
     simulation_options: dict[str, Any] = field(default_factory=dict)
+    lost_after: float | None = None

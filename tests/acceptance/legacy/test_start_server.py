@@ -61,6 +61,23 @@ def client(*, fit: str = "pass", more: str = "") -> str:
     return CLIENT.format(fit=fit, more=more)
 
 
+def test_a_client_that_is_killed_fails_at_once(script: Script, address: str) -> None:
+    clients = [script(client(), address)]
+    # when it has said what it works on, its next question for work is under way
+    wait = 'idle = threading.Event().wait; idle(1.0); print("training", flush=True); idle(600)'
+    clients.append(script(client(fit=wait), address))
+    serving = script(server(config="num_rounds=1", strategy="accept_failures=True"), address)
+    clients[1].wait_for("training")
+    clients[1].kill()
+    serving.wait_for("failure: Message contains an Error", seconds=30)  # others wait for 60 s
+    assert serving.wait_for("aggregate_fit: received 1 results and 1 failures")
+    late = script(client(), address)  # the evaluation asks for two
+    assert serving.wait() == 0, serving.output
+    assert "losses [(1, 1.0)]" in serving.output
+    for each in (clients[0], late):
+        assert each.wait() == 0, each.output
+
+
 def test_a_server_and_two_clients(script: Script, address: str) -> None:
     clients = [script(client(), address) for _ in range(2)]  # they wait for their server
     serving = script(server(), address)
