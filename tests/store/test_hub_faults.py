@@ -1,6 +1,7 @@
 """A hub's store when the disk is full, when nothing can be written, and when it is killed."""
 
 import asyncio
+import os
 import random
 import signal
 from collections import Counter
@@ -14,6 +15,7 @@ from sample_runs import Script
 from sqlalchemy import Connection
 
 from flwr.errors import DiskFullError, ObjectNotFoundError, StoreError
+from flwr.store import Store
 from flwr.store.compiled import driver_of
 from flwr.store.hub import HubStore
 from flwr.store.hubrecords import NewBody, NewMessage, Principal
@@ -131,6 +133,7 @@ import asyncio, sys
 from pathlib import Path
 from blake3 import blake3
 from hub_desk import new_run
+from flwr.store import Store
 from flwr.store.compiled import driver_of
 from flwr.store.hub import HubStore
 from flwr.store.hubrecords import NewBody, NewCheckpoint, NewMessage, NewReply, Principal
@@ -305,3 +308,30 @@ def test_a_hub_whose_files_cannot_grow_goes_on_when_they_can(path: Path, script:
     assert second.startswith(f"database: {path}")
     assert last == "went on", errors
     check_sound(path)
+
+
+def test_only_its_owner_reads_what_a_hub_keeps(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        hub = Desk(tmp_path / "new" / "state.db")
+        hub.run()
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()}
+        hub.close()
+    finally:
+        os.umask(before)
+    assert modes == {
+        "state.db": 0o600,
+        "state.db-wal": 0o600,
+        "state.db-shm": 0o600,
+        "state.db.blobs": 0o700,
+    }
+
+
+def test_a_database_is_left_alone_while_another_hub_uses_it(
+    kept: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(Store, "open", lambda *_, **__: opened.append(1))  # it would be migrated
+    with pytest.raises(StoreError, match="in use by another SuperLink"):
+        HubStore.open(kept.path)
+    assert opened == []

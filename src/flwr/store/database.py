@@ -1,5 +1,6 @@
 """Opening a database: new, of this version, older (migrated), newer (refused), damaged (kept)."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,11 @@ def open_database(path: Path | None, *, fresh: bool, patience: float) -> Engine:
         return engine
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Whoever makes it reads it; its companions get the same mode from SQLite
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
     except OSError as error:
-        raise folder_fault(error, path.parent) from error
+        if not path.exists():
+            raise folder_fault(error, path.parent) from error
     try:
         return _open_file(path, patience, thorough=fresh)
     except DatabaseDamagedError:

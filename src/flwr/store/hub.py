@@ -22,7 +22,7 @@ from flwr.errors import ObjectNotFoundError, RunStateError, StoreError
 from flwr.store import apps, contents, mailbox, nodes, runs
 from flwr.store.blobs import RESERVE_BYTES, BlobDir, Upload
 from flwr.store.compiled import driver_of
-from flwr.store.faults import faults
+from flwr.store.faults import faults, folder_fault
 from flwr.store.folderlock import FolderLock, temporary_folder
 from flwr.store.hubrecords import (
     Answered,
@@ -54,6 +54,15 @@ ORPHAN_SECONDS = 3600.0  # an upload that nothing refers to is kept so long
 def token_hash(token: str) -> str:
     """Return what the store keeps of a secret."""
     return sha256(token.encode()).hexdigest()
+
+
+def _folder_beside(path: Path) -> Path:
+    folder = path.with_name(f"{path.name}.blobs")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise folder_fault(error, folder) from error
+    return folder
 
 
 class HubStore:
@@ -107,13 +116,14 @@ class HubStore:
         StoreError
             If it cannot be used, or another hub uses it.
         """
-        store = Store.open(path, fresh=fresh, patience=patience)
+        folder = temporary_folder() if path is None else _folder_beside(path)
+        # before anything else: opening may migrate what another hub of an older version uses
+        lock = FolderLock(folder, f"{path} is in use by another SuperLink.")
         try:
-            folder = temporary_folder() if path is None else path.with_name(f"{path.name}.blobs")
             blobs = BlobDir(folder, reserve=reserve)
-            lock = FolderLock(folder, f"{path} is in use by another SuperLink.")
+            store = Store.open(path, fresh=fresh, patience=patience)
         except BaseException:
-            store.close()
+            lock.release()
             raise
         hub = cls(store, blobs, lock, temporary=path is None)
         try:
