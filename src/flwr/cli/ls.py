@@ -1,5 +1,6 @@
 """``flwr ls`` (``flwr list``): the runs, newest first."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -107,6 +108,7 @@ def _detail_table(listing: Listing, place: Place) -> "Table":
         "FAB Hash": f"{run.fab_hash[:8]}...{run.fab_hash[-8:]}" if run.fab_hash else "N/A",
         "Status": Text(run.state, style=_COLOURS.get(run.state, "dim")),
         "Status Details": Text(run.details or "N/A"),
+        "Why": shlex.join(["flwr", "why", str(run.run_id), *filter(None, [place.name])]),
         "Rounds": f"{run.rounds_done} of {run.rounds or 'N/A'}",
         "Nodes": str(run.nodes or "N/A"),
         "Failed replies": str(run.failures),

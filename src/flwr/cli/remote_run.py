@@ -244,7 +244,9 @@ class _Following:
         )
         message = f"Run {run.run_id} failed: {diagnosis.text()}"
         if ended == "stopped":
-            message = f"Run {run.run_id} was stopped: {run.details}"
+            message = "\n".join(
+                [f"Run {run.run_id} was stopped: {run.details}", *diagnosis.evidence]
+            )
         hint = [
             *diagnosis.advice,
             *differing_types(self.app.run_config, self.request.overrides),

@@ -76,7 +76,7 @@ _KINDS: tuple[tuple[str, Cause], ...] = (
     (r"ModuleNotFoundError|ImportError|No module named", Cause.IMPORT_ERROR),
     (_NOT_LOADED, Cause.APP_NOT_LOADED),
     (r"MemoryError|SIGKILL|out of memory|OutOfMemory", Cause.OUT_OF_MEMORY),
-    (r"No space left|cannot grow|disk is full|Disk quota|File too large", Cause.DISK_FULL),
+    (r"No space left|cannot grow|no room|disk is full|Disk quota|File too large", Cause.DISK_FULL),
     (r"speaks? version|protocol version|another version of the protocol", Cause.VERSION_MISMATCH),
     (r"is offline|There is no node \d", Cause.NODE_AWAY),
     (r"nodes are asked for, but", Cause.NODES_MISSING),
@@ -95,6 +95,12 @@ _KINDS: tuple[tuple[str, Cause], ...] = (
     (r"speaks (?:TLS|plain)|connection refused|is not known|was signed by a CA", Cause.LINK),
 )
 _ALL_FAILED = re.compile(r"^All of its \d+ (?:\w+ )?messages came back as errors\.")
+_OWN_FILE = re.compile(
+    r"[/\\]flwr[/\\](?:app|cli|clientapp|compat|runtime|serverapp|simulation|wire)[/\\]"
+    r"|importlib[/\\]__init__|<frozen "
+)
+_CHAINED = re.compile(r"(?:the direct cause of the following|During handling of the above)")
+_NUMBER = re.compile(r"\d+")
 _MODULE = re.compile(r"No module named '([^'.]+)")
 
 _ADVICE = {
@@ -109,7 +115,8 @@ _ADVICE = {
     "work.",
     Cause.NOT_A_NUMBER: "Look at that node's data and learning rate; clip its gradients.",
     Cause.REPLIES_DO_NOT_FIT: "All nodes have to send the same records: mend the ClientApp.",
-    Cause.PROCESS_DIED: "Look for what ended it: the system's log (dmesg), its memory, its owner.",
+    Cause.PROCESS_DIED: "Look for what ended it. Signal 9 is often the system's out-of-memory "
+    "killer: its log tells (dmesg).",
     Cause.LINK: "flwr doctor tells which part of the connection is wrong.",
 }
 
@@ -125,9 +132,16 @@ def diagnose(facts: Facts) -> Diagnosis:
         return Diagnosis(
             Cause.STOPPED,
             f"It was stopped after {_rounds(facts)}: {facts.details or 'nobody said why'}.",
-            _failures_so_far(facts),
+            (*_awaited(facts), *_failures_so_far(facts)),
         )
     return _of_failed(facts)
+
+
+def _awaited(facts: Facts) -> tuple[str, ...]:
+    if facts.told.awaited is None:
+        return ()
+    connected, count = facts.told.awaited
+    return (f"It was waiting for nodes: {connected} of {count} were connected.",)
 
 
 # --- runs that have failed -----------------------------------------------------------------------
@@ -161,10 +175,9 @@ def _of_client(facts: Facts, first: NodeFailure, all_failed: str) -> Diagnosis:
         f"{all_failed}\n"
         f"The first failure was at {_named(first.node_id, facts)} ({where}): {first.summary}"
     )
-    if cause is Cause.OUT_OF_MEMORY and "out of memory" not in headline:
-        headline += " (most likely it ran out of memory)"
-    evidence = [*_last_lines(first.error.partition("\n")[2])]
-    others = [each for each in facts.told.failures if each.summary != first.summary]
+    evidence = [*_where_raised(first)]
+    kind = _NUMBER.sub("", first.summary)
+    others = [each for each in facts.told.failures if _NUMBER.sub("", each.summary) != kind]
     if others:
         evidence.append(
             f"Another failure, at {_named(others[0].node_id, facts)}: {others[0].summary}"
@@ -222,19 +235,42 @@ def _client_side(failure: NodeFailure, facts: Facts) -> str:
 
 
 def _traceback(facts: Facts) -> tuple[str, ...]:
-    """Return the end of the last traceback: that of the details, or of what the run printed."""
+    """Return the end of the app's own frames: from the details, or from what the run printed."""
     _, _, below = facts.details.partition("\n")
     if below:
         return _last_lines(below)
-    _, found, last = facts.log_tail.rpartition("Traceback (most recent call last):\n")
-    if not found:
-        return ()
-    body = re.match(r"(?:[ \t].*\n|\n)*(?:\S.*)?", last)
-    return _last_lines(body[0] if body else "")
+    blocks = facts.log_tail.split("Traceback (most recent call last):\n")
+    while len(blocks) > 1:
+        if frames := _frames_of_app(blocks.pop()):
+            return frames
+        if not _CHAINED.search(blocks[-1]):
+            break
+    return ()
+
+
+def _where_raised(failure: NodeFailure) -> tuple[str, ...]:
+    """Return the end of a ClientApp's traceback."""
+    below = failure.error.partition("\n")[2].removeprefix("Traceback (most recent call last):\n")
+    return (() if "pip install" in below else _frames_of_app(below)) or _last_lines(below)
+
+
+def _frames_of_app(block: str) -> tuple[str, ...]:
+    """Return the lines of a traceback that belong to files of others than this package."""
+    kept: list[str] = []
+    keeps = False
+    for line in block.splitlines():
+        if line[:1].strip():  # the exception itself: it is said already
+            break
+        if line.startswith("  File "):
+            keeps = not _OWN_FILE.search(line)
+        if keeps:
+            kept.append(line)
+    return _last_lines("\n".join(kept))
 
 
 def _last_lines(text: str) -> tuple[str, ...]:
-    return tuple(line.rstrip() for line in text.splitlines()[-_MOST_LINES:] if line.strip())
+    lines = [line.rstrip() for line in text.splitlines() if line.strip(" ^~")]
+    return tuple(lines[-_MOST_LINES:])
 
 
 # --- runs that go on -----------------------------------------------------------------------------
@@ -362,7 +398,7 @@ def _of_completed(facts: Facts) -> Diagnosis:
         Cause.COMPLETED_WITH_FAILURES,
         f"It completed, with {told.failure_count} of {told.messages} messages failed. The first "
         f"was {first.message_type} at {_named(first.node_id, facts)}: {first.summary}",
-        _last_lines(first.error.partition("\n")[2]),
+        _where_raised(first),
         _advice(kind, facts, first.error, first),
     )
 

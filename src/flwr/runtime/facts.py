@@ -11,6 +11,7 @@ from flwr.app.events import (
     NodesAwaited,
     RoundFinished,
     RoundStarted,
+    RunFinished,
 )
 
 MOST_FAILURES = 20  # that are kept; the rest are counted
@@ -129,7 +130,8 @@ class Told:
 
     def add(self, event: Event) -> None:
         """Take note of an event."""
-        self.awaited = None
+        if not isinstance(event, RunFinished):
+            self.awaited = None
         match event:
             case NodesAwaited(connected=connected, count=count):
                 self.awaited = connected, count

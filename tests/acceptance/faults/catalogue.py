@@ -231,13 +231,13 @@ CATALOGUE = (
         "client_killed_for_memory",
         "simulation",
         "the process of a ClientApp is ended by SIGKILL, as the system does when memory is short",
-        ("at node", "SIGKILL", "out of memory"),
+        ("at node", "SIGKILL", "out-of-memory killer"),
     ),
     Fault(
         "client_killed_at_node",
         "deployment",
         "the same on real nodes, each time",
-        ("at node", "SIGKILL", "out of memory"),
+        ("at node", "SIGKILL", "out-of-memory killer"),
     ),
     Fault(
         "client_memory_error",
