@@ -5,6 +5,7 @@ Keys are ``<lower-case class name>.<field>``. Arrays pass without being serialis
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
 from typing import Any, cast
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict, memory
@@ -75,7 +76,7 @@ def arrayrecord_to_parameters(record: ArrayRecord, keep_input: bool) -> Paramete
     if not record:
         return Parameters([], "")
     stype = _stype(record)
-    if list(record) == [EMPTY_TENSOR_KEY]:
+    if len(record) == 1 and EMPTY_TENSOR_KEY in record:
         parameters = Parameters([], stype)
     else:
         parameters = lazy_parameters(numbered(record), stype)
@@ -92,9 +93,10 @@ def _stype(record: ArrayRecord) -> str:
 
 def numbered(record: ArrayRecord) -> ArrayRecord:
     """Return a snapshot of a record, its arrays named by their places as parameters' are."""
-    names = [str(place) for place in range(len(record))]
-    if names == list(record):
-        return deepcopy(record)
+    names = _places(len(record))
+    packed = memory.is_packed(record)
+    if names == (memory.layout_of(record).names if packed else tuple(record)):
+        return record.copy() if packed else deepcopy(record)
     backing = memory.backing_of(record)
     if backing is None:
         return ArrayRecord(dict(zip(names, record.values(), strict=True)))
@@ -103,6 +105,11 @@ def numbered(record: ArrayRecord) -> ArrayRecord:
         for name, e in zip(names, memory.layout_of(record).entries, strict=True)
     ]
     return memory.adopt(Layout.of_parts(parts), backing)
+
+
+@cache  # each result of a round asks
+def _places(count: int) -> tuple[str, ...]:
+    return tuple(str(place) for place in range(count))
 
 
 def record_of(parameters: Parameters) -> ArrayRecord:
