@@ -9,11 +9,12 @@ from typing import Any
 from flwr.config.home import home
 from flwr.config.project import Federation, HasFederations, read_options
 from flwr.config.simulation import SimulationOptions
-from flwr.config.spelling import suggestion
-from flwr.config.toml import Problems, read_toml
+from flwr.config.spelling import nearest, suggestion
+from flwr.config.toml import Key, Problems, read_toml
 from flwr.errors import ConfigError
 
 LOCAL_ADDRESSES = (":local:", ":local-in-memory:")
+_LAST_PORT = 65535
 _ADDRESS = re.compile(r"\S+:\d{1,5}|[^\s:]+|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _FEDERATION_ID = re.compile(r"@[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
@@ -116,67 +117,103 @@ def read_connections() -> Connections:
         return Connections(path, "local", {"local": local})
     document = read_toml(path)
     problems = Problems(document)
-    tables = document.get("superlink")
-    if not isinstance(tables, dict):
-        tables = {}
-        problems.add(("superlink",), "the table [superlink] is missing")
+    tables = dict(_tables(problems))
+    default: object = "local"
+    if not isinstance(tables.get("default"), dict):  # a connection may itself be called default
+        default = tables.pop("default", "local")
     by_name = {"local": local}
     for name, table in tables.items():
         if isinstance(table, dict):
             by_name[name] = _connection(problems, name, table)
-        elif name != "default":
-            problems.add(("superlink", name), f"must be a table; it is {table!r}")
-    default = tables.get("default", "local")
-    if default not in by_name:
+        else:
+            meant = " (did you mean 'default'?)" if nearest(name, ["default"]) else ""
+            problems.add(("superlink", name), f"must be a table; it is {table!r}{meant}")
+    if not isinstance(default, str):
+        problems.add(("superlink", "default"), f"must be the name of one; it is {default!r}")
+    elif default not in by_name:
         problems.add(
             ("superlink", "default"),
-            f"there is no connection {default!r}; {suggestion(str(default), by_name)}",
+            f"there is no connection {default!r}; {suggestion(default, by_name)}",
         )
     problems.raise_if_any("connections")
-    return Connections(path, default, by_name)
+    return Connections(path, str(default), by_name)
+
+
+def _tables(problems: Problems) -> Mapping[str, Any]:
+    """Return the table of connections; note that there is none, unless the file is empty."""
+    data = problems.document.data
+    tables = data.get("superlink", {} if not data else None)
+    if isinstance(tables, dict):
+        return tables
+    if tables is None:
+        alike = nearest("superlink", data)
+        found = f"; found '{alike}', did you mean 'superlink'?" if alike else ""
+        problems.add((alike or "superlink",), f"the table [superlink] is missing{found}")
+    else:
+        problems.add(("superlink",), f"must be a table; it is {tables!r}")
+    return {}
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "address": (str, "a text"),
+    "insecure": (bool, "true or false"),
+    "root-certificates": (str, "a path"),
+    "federation": (str, "a text"),
+    "options": (dict, "a table"),
+}
 
 
 def _connection(problems: Problems, name: str, table: dict[str, Any]) -> Connection:
     """Return one connection; note whatever is wrong with it."""
     key = ("superlink", name)
-    kinds = {
-        "address": str,
-        "insecure": bool,
-        "root-certificates": str,
-        "federation": str,
-        "options": dict,
-    }
     right: dict[str, Any] = {}
     for item, value in table.items():
-        if item not in kinds:
-            problems.add((*key, item), f"unknown key; {suggestion(item, kinds)}")
-        elif not isinstance(value, kinds[item]):
-            problems.add((*key, item), f"must be a {kinds[item].__name__}; it is {value!r}")
+        if item not in _KINDS and isinstance(value, dict):
+            problems.add((*key, item), "the name of a connection must not contain a dot")
+        elif item not in _KINDS:
+            problems.add((*key, item), f"unknown key; {suggestion(item, _KINDS)}")
+        elif not isinstance(value, _KINDS[item][0]):
+            problems.add((*key, item), f"must be {_KINDS[item][1]}; it is {value!r}")
         else:
             right[item] = value
     if "." in name:
         problems.add(key, "the name of a connection must not contain a dot")
-    if not right.keys() & {"address", "options"} and not table.keys() & {"address", "options"}:
-        problems.add(key, "'address' is missing")
-    address = right.get("address", ":local:")
-    if address not in LOCAL_ADDRESSES and not _ADDRESS.fullmatch(address):
-        problems.add((*key, "address"), f"must be host:port or :local:; it is {address!r}")
-    certificates = Path(right["root-certificates"]) if "root-certificates" in right else None
-    if certificates and right.get("insecure"):
-        problems.add((*key, "root-certificates"), "cannot be used together with insecure = true")
-    if certificates and not certificates.is_absolute():
-        problems.add((*key, "root-certificates"), f"must be an absolute path; is '{certificates}'")
-    federation = right.get("federation")
-    if federation and not _FEDERATION_ID.fullmatch(federation):
-        problems.add((*key, "federation"), f"must be @account/name; it is '{federation}'")
+    alike = [item for item in table if item not in _KINDS and nearest(item, ["address"])]
+    if not (table.keys() & {"address", "options"} or alike):
+        problems.add(key, "'address' is missing, as host:port or :local:")
+    _check_text(problems, key, right)
+    certificates = right.get("root-certificates")
+    folder = problems.document.path.parent  # what a path is relative to
     return Connection(
         name,
-        address,
+        right.get("address", ":local:"),
         right.get("insecure", False),
-        certificates,
-        federation,
+        folder / Path(certificates).expanduser() if certificates else None,
+        right.get("federation"),
         read_options(problems, (*key, "options")),
     )
+
+
+def _check_text(problems: Problems, key: Key, right: Mapping[str, Any]) -> None:
+    """Note what is wrong with the values of one connection, whose types are right."""
+    address = right.get("address", ":local:")
+    if address not in LOCAL_ADDRESSES:
+        port = re.search(r":(\d+)$", address)
+        if not _ADDRESS.fullmatch(address):
+            wrong = f"must be host:port or :local:; it is {address!r}"
+            if address.startswith(":") and nearest(address, LOCAL_ADDRESSES):
+                wrong += f"; {suggestion(address, LOCAL_ADDRESSES)}"
+            problems.add((*key, "address"), wrong)
+        elif port and int(port[1]) > _LAST_PORT:
+            problems.add((*key, "address"), f"a port is at most {_LAST_PORT}; it is {port[1]}")
+    certificates = right.get("root-certificates")
+    if certificates == "":
+        problems.add((*key, "root-certificates"), "must be the path of a file; it is empty")
+    if certificates and right.get("insecure"):
+        problems.add((*key, "root-certificates"), "cannot be used together with insecure = true")
+    federation = right.get("federation")
+    if federation is not None and not _FEDERATION_ID.fullmatch(federation):
+        problems.add((*key, "federation"), f"must be @account/name; it is {federation!r}")
 
 
 def choose_place(name: str | None, app: HasFederations | None, connections: Connections) -> Place:

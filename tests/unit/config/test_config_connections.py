@@ -107,8 +107,7 @@ def test_connections_are_read(write: Callable[[str], Path]) -> None:
         ("[superlink.hub]\nadress='h:1'", "did you mean 'address'?"),
         ("[superlink.hub]\ninsecure=true", "'address' is missing"),
         ("[superlink.hub]\naddress='not an address'", "must be host:port"),
-        ("[superlink.hub]\naddress=3", "must be a str"),
-        ("[superlink.hub]\naddress='h:1'\nroot-certificates='ca.crt'", "must be an absolute path"),
+        ("[superlink.hub]\naddress=3", "address: must be a text; it is 3"),
         (
             "[superlink.hub]\naddress='h:1'\nroot-certificates='/ca.crt'\ninsecure=true",
             "cannot be used together",
@@ -117,6 +116,19 @@ def test_connections_are_read(write: Callable[[str], Path]) -> None:
         ("[superlink.'a.b']\naddress='h:1'", "must not contain a dot"),
         ("[superlink]\nhub = 3", "must be a table"),
         ("x = 1", "[superlink] is missing"),
+        ("[superlinks.a]\naddress = 'h:1'", "did you mean 'superlink'?"),
+        ("superlink = 3", "must be a table; it is 3"),
+        ("[superlink]\ndefualt = 'hub'", "did you mean 'default'?"),
+        ("[superlink]\ndefault = ['a']", "must be the name of one"),
+        ("[superlink.a.b]\naddress='h:1'", "must not contain a dot"),
+        ("[superlink.hub]\naddress='h:99999'", "a port is at most 65535"),
+        ("[superlink.hub]\naddress=':locl:'", "did you mean ':local:'?"),
+        ("[superlink.hub]\naddress='h:1'\ninsecure='yes'", "insecure: must be true or false"),
+        ("[superlink.hub]\naddress='h:1'\nroot-certificates=''", "it is empty"),
+        ("[superlink.hub]\naddress='h:1'\nroot-certificates=3", "must be a path"),
+        ("[superlink.hub]\naddress='h:1'\nfederation=''", "must be @account/name"),
+        ("[superlink.hub]\naddress='h:1'\noptions=3", "options: must be a table"),
+        ("[superlink.hub]\noptions.num-supernode = 3", "did you mean 'num-supernodes'?"),
         ("[superlink.hub]\noptions.num-supernodes = 0", "at least 1"),
     ],
 )
@@ -126,6 +138,76 @@ def test_bad_connections_are_told(write: Callable[[str], Path], text: str, expec
         read_connections()
     assert expected in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+OPTION = "options.num-supernodes"
+
+
+def test_all_problems_are_told_at_once_with_line_and_key(write: Callable[[str], Path]) -> None:
+    file = write(
+        "[superlink]\ndefault = 'labb'\n[superlink.lab]\nadress = 'h:1'\ninsecure = 1\n"
+        "[superlink.far]\naddress = 'h:1'\nfederation = 'me'\ninsecure = true\n"
+        "root-certificates = '/ca.crt'\noptions.num-supernodes = 0\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_connections()
+    assert str(caught.value).splitlines() == [
+        f"Invalid connections in '{file}':",
+        "- line 2, superlink.default: there is no connection 'labb'; did you mean 'lab'?",
+        "- line 4, superlink.lab.adress: unknown key; did you mean 'address'?",
+        "- line 5, superlink.lab.insecure: must be true or false; it is 1",
+        "- line 8, superlink.far.federation: must be @account/name; it is 'me'",
+        "- line 10, superlink.far.root-certificates: cannot be used together with insecure = true",
+        f"- line 11, superlink.far.{OPTION}: must be an integer of at least 1; it is 0",
+    ]
+
+
+def test_text_that_is_no_toml_is_told_with_its_line(write: Callable[[str], Path]) -> None:
+    file = write("[superlink]\ndefault = hub\n")
+    with pytest.raises(ConfigError, match="line 2: default = hub") as caught:
+        read_connections()
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["certificates/ca.crt", "{home}/certificates/ca.crt"])
+def test_root_certificates_may_lie_beside_the_file(
+    write: Callable[[str], Path], tmp_path: Path, written: str
+) -> None:
+    path = written.format(home=tmp_path)
+    write(f"[superlink.hub]\naddress = 'h:1'\nroot-certificates = '{path}'\n")
+    found = read_connections().by_name["hub"].root_certificates
+    assert found == tmp_path / "certificates" / "ca.crt"
+
+
+def test_root_certificates_may_lie_in_the_users_folder(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    write("[superlink.hub]\naddress = 'h:1'\nroot-certificates = '~/ca.crt'\n")
+    found = read_connections().by_name["hub"].root_certificates
+    assert found == tmp_path / "me" / "ca.crt"
+
+
+def test_a_connection_may_be_called_default(write: Callable[[str], Path]) -> None:
+    write("[superlink.default]\naddress = 'h:1'\n")
+    assert read_connections().by_name["default"].address == "h:1"
+    assert read_connections().default == "local"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "[superlink]\n"])
+def test_an_empty_file_is_as_good_as_none(write: Callable[[str], Path], text: str) -> None:
+    write(text)
+    assert read_connections().default == "local"
+
+
+def test_the_file_of_flower_1_41_is_read_as_it_is(write: Callable[[str], Path]) -> None:
+    file = write(
+        '[superlink]\ndefault = "local"\n[superlink.supergrid]\naddress = "api.flower.ai"\n'
+        '[superlink.local]\naddress = ":local:"\n'
+    )
+    before = file.read_bytes()
+    assert set(read_connections().by_name) == {"local", "supergrid"}
+    assert file.read_bytes() == before
 
 
 SIMULATION = Federation("sim", options=SimulationOptions(num_supernodes=3, configured=True))
