@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flwr import errors
+from flwr.cli import checks
 from flwr.cli.output import error_code
 from flwr.cli.reference import markdown
 from flwr.errors import FlwrError, LinkError, RefusedError
@@ -35,6 +36,8 @@ def test_every_variable_that_the_code_reads_is_documented_and_no_other() -> None
     read, _, idle = page.partition("## Accepted, without effect")
     assert set(re.findall(r"`(FLWR_[A-Z0-9_]+)`", read)) == used
     assert not set(re.findall(r"`(FLWR_[A-Z0-9_]+)`", idle)) & used
+    assert {f"FLWR_{name}" for name in checks.READ} == used  # flwr doctor knows them as well
+    assert {f"FLWR_{name}" for name in checks.IDLE} == set(re.findall(r"`(FLWR_[A-Z0-9_]+)`", idle))
 
 
 def test_every_error_code_is_documented() -> None:
