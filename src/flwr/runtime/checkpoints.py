@@ -1,6 +1,7 @@
 """What a checkpoint holds: a state as plain data and arrays, and the random generators."""
 
 import random
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,12 +62,18 @@ def decode_state(content: RecordDict) -> dict[str, Any]:
 
 
 def generators() -> dict[str, Any]:
-    """Return the states of the generators of ``random`` and ``numpy.random``."""
+    """Return the states of the generators of ``random``, ``numpy.random`` and a loaded torch."""
     version, words, gauss = random.getstate()
-    return {
+    states = {
         "random": (version, np.array(words, np.uint64), gauss),
         "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  (the one that apps use)
     }
+    if "torch" in sys.modules:
+        torch: Any = sys.modules["torch"]
+        states["torch"] = torch.get_rng_state().numpy()
+        if torch.cuda.is_initialized():
+            states["cuda"] = [state.numpy() for state in torch.cuda.get_rng_state_all()]
+    return states
 
 
 def set_generators(saved: Mapping[str, Any]) -> None:
@@ -74,6 +81,12 @@ def set_generators(saved: Mapping[str, Any]) -> None:
     version, words, gauss = saved["random"]
     random.setstate((version, tuple(words.tolist()), gauss))
     np.random.set_state(saved["numpy"])  # noqa: NPY002  (the one that apps use)
+    if "torch" in saved:
+        import torch
+
+        torch.set_rng_state(torch.from_numpy(saved["torch"]))
+        for device, state in enumerate(saved.get("cuda", ())[: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(torch.from_numpy(state), device)
 
 
 class _Encoder:

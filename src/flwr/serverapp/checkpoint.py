@@ -7,8 +7,8 @@ def checkpoint(grid: Grid) -> None:
     """Save ``context.state``, so that a ServerApp that dies goes on from here.
 
     In a deployment a ServerApp whose process dies is started again: ``main`` runs from its top,
-    with ``context.state`` and the generators ``random`` and ``numpy.random`` as they were when
-    they were saved last. Replies that were used before are then gone. Messages that ``main``
+    with ``context.state`` and the generators of ``random``, ``numpy.random`` and PyTorch as they
+    were when they were saved last. Replies that were used before are then gone. Messages that ``main``
     sent after its last checkpoint must be sent again as they were: the replies that there are
     already then come at once, and no node works twice.
 

@@ -138,8 +138,8 @@ class SavesCheckpoints(Protocol):
     def open_scope(self) -> Mapping[str, Any] | None:
         """Begin the next scope; return the state that was saved in it last, if there is one.
 
-        Then ``context.state`` and the generators of ``random`` and ``numpy.random`` are set to
-        what they were at that moment, too.
+        Then ``context.state`` and the generators of ``random``, ``numpy.random`` and, if it was
+        loaded, PyTorch are set to what they were at that moment, too.
         """
         ...
 

@@ -1,6 +1,7 @@
 """States as plain data and arrays: they come back as they were, or are refused by name."""
 
 import random
+import sys
 from typing import Any
 
 import ml_dtypes
@@ -121,3 +122,22 @@ def test_generators_go_on_where_they_were() -> None:
     set_generators(saved)
     again = random.gauss(0, 1), random.random(), np.random.standard_normal(), np.random.rand()
     assert again == drawn
+
+
+def test_the_generator_of_torch_goes_on_where_it_was() -> None:
+    import torch
+
+    torch.manual_seed(3)
+    torch.randn(3)
+    saved = there_and_back(generators())
+    drawn = torch.randn(5)
+    torch.manual_seed(4)
+    set_generators(saved)
+    assert torch.equal(torch.randn(5), drawn)
+
+
+def test_torch_is_not_loaded_for_its_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    saved = there_and_back(generators())
+    set_generators(saved)
+    assert "torch" not in sys.modules
