@@ -8,9 +8,9 @@ def checkpoint(grid: Grid) -> None:
 
     In a deployment a ServerApp whose process dies is started again: ``main`` runs from its top,
     with ``context.state`` and the generators of ``random``, ``numpy.random`` and PyTorch as they
-    were when they were saved last. Replies that were used before are then gone. Messages that ``main``
-    sent after its last checkpoint must be sent again as they were: the replies that there are
-    already then come at once, and no node works twice.
+    were when they were saved last. Replies that were used before are then gone. Messages that
+    ``main`` sent after its last checkpoint must be sent again as they were: the replies that
+    there are already then come at once, and no node works twice.
 
     Strategies save their rounds by themselves; a ``main`` that only calls ``strategy.start`` need
     not do it. With other grids, as in a simulation, nothing happens.
