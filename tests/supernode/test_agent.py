@@ -165,19 +165,19 @@ def test_no_more_than_three_exchanges_are_under_way() -> None:
     assert agent.look_again is None
 
 
-def test_pauses_grow_to_three_seconds_and_end_with_an_answer() -> None:
+def test_pauses_grow_to_one_second_then_three_and_end_with_an_answer() -> None:
     agent = welcomed()
     now = 0.0
     pauses = []
-    for _ in range(9):
+    for _ in range(15):
         agent.failed(sent(agent, now), now, 1.0)
         assert agent.look_again is not None
         pauses.append(agent.look_again - now)
         now = agent.look_again
         assert agent.failing_for(now) == now
-    assert [round(pause, 6) for pause in pauses[:5]] == [0.1, 0.2, 0.4, 0.8, 1.6]
+    assert [round(pause, 6) for pause in pauses[:5]] == [0.1, 0.2, 0.4, 0.8, 1.0]
     assert pauses[-1] == 3.0
-    assert agent.failures == 9
+    assert agent.failures == 15
     agent.answered(sent(agent, now), Exchanged(), now)
     assert agent.failing_for(now) == 0.0
     assert agent.failures == 0

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from flwr.transport.fleet import RENEW_SECONDS, Exchange, Exchanged, Reply, Work
 from flwr.transport.parts import Body
+from flwr.transport.retry import ceiling
 
 MOST_UNDER_WAY = 3  # exchanges: one parked, one newer, and one whose connection hangs
 _HURRY = 0.05  # seconds that a busy node waits for its reply before it parks without one
 _UNSETTLED_PAUSE = 0.2  # seconds before a reply that the hub said nothing of is sent again
-_LONGEST_PAUSE = 3.0  # seconds between two attempts to reach the hub
 _REMEMBERED = 4096  # messages that are done with; an older answer may bring them once more
 
 
@@ -278,7 +278,7 @@ class Agent:
             self._failing_since = now
         if now < self._not_before:
             return  # another exchange has failed with this one
-        pause = min(_LONGEST_PAUSE, 0.1 * 2 ** min(self._failures, 10))
+        pause = ceiling(self._failures, now - self._failing_since)
         self._failures += 1
         self._not_before = now + chance * pause
 

@@ -1,9 +1,11 @@
 """Asking again: how long to wait in between, and when to give up.
 
-Waits are drawn from U(0, min(3, 0.1 · 2^n)) seconds: a hub that is back after a restart is found
-within seconds, and a thousand nodes do not all come at once.
+Waits are drawn from U(0, min(longest, 0.1 · 2^n)) seconds, where the longest is 1 s for the first
+10 s, and 3 s later: a hub that is back after a restart is found within a second, and a thousand
+nodes do not all come at once.
 """
 
+import itertools
 import logging
 import random
 import threading
@@ -16,6 +18,8 @@ from flwr.transport.call import Failure
 
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
+SOON_SECONDS = 10.0  # a restart takes no longer,
+LONGEST_SOON_SECONDS = 1.0  # so until then it is looked for more often
 _TELL_AFTER_SECONDS = 1.0  # a shorter outage is not worth a line
 
 # Not the global generator: apps seed that one, and a lost connection must not change their draws.
@@ -60,10 +64,17 @@ def delays(draw: Callable[[], float] = _generator.random) -> Iterator[float]:
     draw : callable, optional
         Gives numbers of [0, 1).
     """
-    ceiling = FIRST_SECONDS
-    while True:
-        yield ceiling * draw()
-        ceiling = min(LONGEST_SECONDS, ceiling * 2)
+    waited = 0.0
+    for attempt in itertools.count():
+        delay = ceiling(attempt, waited) * draw()
+        waited += delay
+        yield delay
+
+
+def ceiling(attempt: int, away: float) -> float:
+    """Return the most to wait after an attempt (the first is 0) when the other has been away."""
+    longest = LONGEST_SOON_SECONDS if away < SOON_SECONDS else LONGEST_SECONDS
+    return min(longest, FIRST_SECONDS * 2.0 ** min(attempt, 10))
 
 
 class Outage:
