@@ -107,7 +107,7 @@ def test_a_named_volume_needs_no_chown(federation: Federation) -> None:
 
 def test_the_root_file_system_may_be_read_only(federation: Federation) -> None:
     federation.make_state()
-    read_only = ("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/app/.flwr:mode=1777")
+    read_only = ("--read-only", "--tmpfs", "/tmp", "--volume", "/app/.flwr")
     hub = federation.hub("--database", "state.db", options=read_only)
     nodes = [federation.node(index, options=read_only) for index in range(2)]
     assert hub.run("touch", "/python/x").code != 0
