@@ -178,6 +178,8 @@ class Hub:
         Seconds that its clock is ahead of this one; None if it was not asked.
     uncertain : float
         Half of the time that asking took.
+    disk_free : int or None
+        Bytes where it keeps its state; None if it does not tell.
     online, offline : int
         Nodes.
     waiting : sequence of int
@@ -194,6 +196,7 @@ class Hub:
     certificate: Certificate | None = None
     ahead: float | None = None
     uncertain: float = 0.0
+    disk_free: int | None = None
     online: int = 0
     offline: int = 0
     waiting: Sequence[int] = ()
@@ -435,6 +438,12 @@ def _answers(hub: Hub) -> Iterator[Check]:
             f"the SuperLink's and this one differ by less than {ahead + hub.uncertain + 0.1:.1f} s"
         )
         yield Check("clock", Status.OK, text)
+    if hub.disk_free is not None:
+        room = f"{bytes_text(hub.disk_free)} are free where the SuperLink keeps its state"
+        little = hub.disk_free < LITTLE_DISK
+        status, only = (Status.WARNING, "only ") if little else (Status.OK, "")
+        advice = "Make room there, or move its --database." if little else ""
+        yield Check("disk of the SuperLink", status, f"{only}{room}", advice)
     away = f", {hub.offline} away" if hub.offline else ""
     if hub.online:
         yield Check("nodes", Status.OK, f"{hub.online} online{away}")

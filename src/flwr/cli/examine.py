@@ -124,6 +124,7 @@ def _ask(told: Hub, place: Place, address: "Address") -> Hub:
         told,
         ahead=answer.now - (before + uncertain),
         uncertain=uncertain,
+        disk_free=answer.disk_free,
         online=online,
         offline=len(nodes) - online,
         live=len(live),

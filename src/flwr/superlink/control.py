@@ -1,7 +1,9 @@
 """The Control service: what commands ask of the hub."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from flwr.clock import unix_now
@@ -27,6 +29,14 @@ GATHER_SECONDS = 0.05  # so long may what is followed wait for company: nobody r
 MOST_ENTRIES = 10_000  # of a log or of events in one answer
 
 
+def free_bytes(folder: Path) -> int | None:
+    """Return how much room there is; None if that cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
 class Control:
     """The Control calls.
 
@@ -40,16 +50,24 @@ class Control:
         The app processes.
     simulation : dict or None
         The default options of simulations; None if runs have nodes.
+    folder : Path
+        Where the hub keeps its state; how much room there is, is told.
     """
 
     def __init__(
-        self, hub: Hub, runs: Runs, scheduler: Scheduler, simulation: dict[str, Any] | None
+        self,
+        hub: Hub,
+        runs: Runs,
+        scheduler: Scheduler,
+        simulation: dict[str, Any] | None,
+        folder: Path,
     ) -> None:
         self._hub = hub
         self._store = hub.store
         self._runs = runs
         self._scheduler = scheduler
         self._simulation = simulation
+        self._folder = folder
 
     def handlers(self) -> Mapping[Call[Any, Any], Handler]:
         """Return the handler of each call."""
@@ -96,7 +114,8 @@ class Control:
                 found = [await self._store.run(request.run_id)]
             else:
                 found = await self._store.list_runs(request.limit)
-            return control.Runs(await self._runs.shown(found), unix_now())
+            shown = await self._runs.shown(found)
+        return control.Runs(shown, unix_now(), await asyncio.to_thread(free_bytes, self._folder))
 
     async def stop_run(self, request: RunQuestion, _caller: Caller) -> control.Run:
         """Stop a run, and end its processes."""
@@ -142,7 +161,11 @@ class Control:
         return control.OpenMessages(
             [
                 control.OpenMessage(
-                    row.node_id, row.message_type, max(0.0, now - row.created), row.handed_out
+                    row.node_id,
+                    row.message_type,
+                    max(0.0, now - row.created),
+                    row.handed_out,
+                    self._hub.is_away(row.node_id),
                 )
                 for row in rows
             ]

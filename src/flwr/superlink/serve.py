@@ -136,7 +136,9 @@ class Superlink:
         authenticate = entrance.authenticate
         shelf = Shelf(self._store)
         simulation = settings.simulation_options if settings.simulation else None
-        control = Control(hub, runs, scheduler, simulation)
+        database = settings.database
+        folder = database.parent if database is not None else settings.state_dir
+        control = Control(hub, runs, scheduler, simulation, folder)
         apis = {
             Service.APP: Api("app", AppIo(hub, runs, scheduler).handlers(), authenticate, shelf),
             Service.FLEET: Api("fleet", Fleet(hub, runs, entrance).handlers(), authenticate, shelf),

@@ -245,5 +245,13 @@ class Link:
             _CODE_OF_OTHERS.get(response.status, Failure.FOREIGN_SERVER),
             f"What answers at {self.address} is no server of this software: "
             f"{response.status} {response.reason}{f' (it calls itself {named!r})' * bool(named)}.",
-            hint=_HINT_OF_OTHERS.get(response.status, "Check the address and the port."),
+            hint=_HINT_OF_OTHERS.get(response.status) or _hint_of(named),
         )
+
+
+def _hint_of(server: str) -> str:
+    """Return what to do about a server that calls itself so."""
+    hint = "Check the address and the port."
+    if server == "uvicorn":
+        hint += " It may be a SuperLink of upstream Flower: theirs and ours do not work together."
+    return hint

@@ -55,6 +55,7 @@ class Runs(msgspec.Struct, frozen=True, omit_defaults=True):
 
     runs: list[Run] = []
     now: Seconds = 0.0  # the hub's clock, Unix seconds
+    disk_free: Int64 | None = None  # bytes where the hub keeps its state
 
 
 class NodeQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,6 +111,7 @@ class OpenMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     message_type: str
     seconds: float  # since it was sent; less than 0 after a jump of the clock
     handed_out: bool = False  # whether the node has it
+    away: bool = False  # whether the node has no connection, for some seconds or more
 
 
 class OpenMessages(msgspec.Struct, frozen=True, omit_defaults=True):

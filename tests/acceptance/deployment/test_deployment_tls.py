@@ -24,6 +24,9 @@ def test_a_run_with_tls_on_every_link(
     assert ended.code == 0, ended
     assert "the model is [2.0, 2.0, 2.0]" in ended.out
     assert len(deployment.run_json("supernode", "list", "hub")["nodes"]) == 2
+    checks = deployment.run_json("doctor", "hub")["checks"]
+    assert {check["name"] for check in checks} >= {"tls", "clock", "disk of the SuperLink", "nodes"}
+    assert [check for check in checks if check["status"] == "problem"] == []
 
 
 def test_app_processes_find_a_hub_whose_certificate_names_no_loopback_address(

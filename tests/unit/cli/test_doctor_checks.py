@@ -44,7 +44,7 @@ SIMULATION = Simulation(10, 2, "2 CPUs", "", 2, 0, 8 * GIB, memfd=True, shm=GIB)
 CERTIFICATE = Certificate(("hub.example",), "Our CA", NOW, NOW + timedelta(days=300))
 HUB = Hub(
     "hub.example:9093", ("192.0.2.1",), roots=Roots("/ca.crt", count=1), secure=True,
-    certificate=CERTIFICATE, ahead=0.2, uncertain=0.01, online=3, live=1,
+    certificate=CERTIFICATE, ahead=0.2, uncertain=0.01, disk_free=9 * GIB, online=3, live=1,
 )  # fmt: skip
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "environment.md"
 
@@ -62,7 +62,7 @@ def test_where_all_is_well_nothing_is_said_to_be_wrong() -> None:
     assert bad(checks) == []
     assert [check.name for check in of_hub(HUB, NOW)] == [
         "root certificates", "address", "name", "port", "tls", "server", "certificate", "clock",
-        "nodes", "runs",
+        "disk of the SuperLink", "nodes", "runs",
     ]  # fmt: skip
 
 
@@ -154,6 +154,7 @@ def test_every_failure_has_its_step(code: Failure) -> None:
     [
         ({"ahead": 60.0}, "clock", "warning", "60s ahead of"),
         ({"ahead": -7200.0}, "clock", "warning", "2h 0m behind"),
+        ({"disk_free": 1000}, "disk of the SuperLink", "warning", "only 1 kB"),
         ({"online": 0}, "nodes", "warning", "flower-supernode"),
         ({"waiting": (4, 5)}, "runs", "warning", "flwr why"),
         ({"roots": Roots("/c", ConfigError("gone"))}, "root certificates", "problem", "gone"),
