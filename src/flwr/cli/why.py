@@ -119,7 +119,7 @@ def _there(place: Place, run_id: int) -> "Facts":
                 each.node_id,
                 each.message_type,
                 each.seconds,
-                each.node_id in nodes and nodes[each.node_id].online,
+                not each.away,
                 each.handed_out,
             )
             for each in unanswered

@@ -113,7 +113,8 @@ _ADVICE = {
     Cause.NODES_MISSING: "Start more nodes, or lower min_available_nodes of the strategy.",
     Cause.TIMED_OUT: "Give messages more time (ttl, or timeout of the strategy), or the nodes less "
     "work.",
-    Cause.NOT_A_NUMBER: "Look at that node's data and learning rate; clip its gradients.",
+    Cause.NOT_A_NUMBER: "Look at that node's data and learning rate, clip its gradients, or leave "
+    "such models out (nan_policy of the strategy).",
     Cause.REPLIES_DO_NOT_FIT: "All nodes have to send the same records: mend the ClientApp.",
     Cause.PROCESS_DIED: "Look for what ended it. Signal 9 is often the system's out-of-memory "
     "killer: its log tells (dmesg).",

@@ -226,6 +226,10 @@ class Hub:
         """Have a function called for each node that is forgotten."""
         self._at_end_of_node.append(call)
 
+    def is_away(self, node_id: int) -> bool:
+        """Whether a node has had no connection for some seconds."""
+        return node_id in self._told_away or node_id not in self.presence
+
     def _watch_away(self) -> None:
         """Look in a while whether runs should be told of nodes that are away."""
         if self._tell_timer is None and not self.closing and self.presence.deadline() is not None:

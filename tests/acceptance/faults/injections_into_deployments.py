@@ -63,7 +63,7 @@ def too_few_nodes(bench: Bench) -> None:
 
 @injection
 def node_dies(bench: Bench) -> None:
-    with_one = _own_deployment(
+    with_one = own_deployment(
         bench, "import flwr.superlink.presence as presence\npresence.AWAY_SECONDS = 4.0\n"
     )
     node = with_one.start_node(0, 1)
@@ -86,7 +86,7 @@ shutil.disk_usage = lambda _: usage(0, 0, 1000)
 
 @injection
 def disk_full_at_hub(bench: Bench) -> None:
-    full = _own_deployment(bench, DISK)
+    full = own_deployment(bench, DISK)
     full.start_node(0, 1)
     big = "initial_arrays=ArrayRecord([np.zeros(1 << 20, np.float32)])"
     small = {"initial_arrays=ArrayRecord([np.zeros(3, np.float32)])": big}
@@ -104,7 +104,7 @@ def tls_to_plain(bench: Bench) -> None:
     bench.run_at(f"127.0.0.1:{bench.deployment.control_port}", "insecure = false")
 
 
-def _own_deployment(bench: Bench, patch_of_hub: str) -> Deployment:
+def own_deployment(bench: Bench, patch_of_hub: str = "") -> Deployment:
     """Start a hub for one fault, in whose process a line is executed first."""
     folder = bench.folder / "deployment"
     folder.mkdir()

@@ -8,6 +8,8 @@ import pytest
 from bench import Bench, Terminal
 from deployed import gate, wait_until
 from injections_into_apps import INJECTIONS as INTO_APPS
+from injections_into_apps import asking
+from injections_into_deployments import own_deployment
 
 
 def run_id_of(terminal: Terminal) -> str:
@@ -100,6 +102,21 @@ def test_whose_reply_a_run_waits_for(bench: Bench) -> None:
         open_gate()
     assert deployment.follow(run_id).code == 0
     assert deployment.run_json("why", run_id, "hub")["cause"] == "completed"
+
+
+def test_a_node_that_is_gone_is_what_a_run_waits_for(bench: Bench) -> None:
+    deployment = own_deployment(bench)
+    node = deployment.start_node(0, 1)
+    hangs = {"# train": "import threading; threading.Event().wait(20)"}
+    run_id = deployment.submit(bench.app(server=asking("train"), client=hangs))
+
+    def why() -> dict[str, Any]:
+        return deployment.run_json("why", run_id, "hub")
+
+    wait_until(lambda: why()["cause"] == "waiting-for-replies")
+    node.kill()
+    wait_until(lambda: why()["cause"] == "node-away")
+    assert "which is not connected any more" in why()["headline"]
 
 
 def test_an_unknown_run(bench: Bench) -> None:
