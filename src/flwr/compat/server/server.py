@@ -109,8 +109,8 @@ class Server:
         with teller.rounds(self, history) as reached:
             if reached == NOTHING:
                 log(INFO, "[INIT]")
-                self.initialize(timeout)
-                self.evaluate_initial(history)
+                self._begin_model(timeout)
+                self._evaluate_initial(history)
                 teller.save(self, history, Reached(0))
 
             started = time.monotonic()
@@ -119,20 +119,20 @@ class Server:
                 log(INFO, "[ROUND %s]", server_round)
                 teller.round_started(server_round, num_rounds)
                 if server_round > reached.trained:
-                    self.train(server_round, timeout, history)
+                    self._train_round(server_round, timeout, history)
                     teller.save(self, history, Reached(server_round - 1, server_round))
-                self.evaluate_on_server(server_round, history, started)
-                self.evaluate_on_clients(server_round, timeout, history)
+                self._evaluate_on_server(server_round, history, started)
+                self._evaluate_on_clients(server_round, timeout, history)
                 teller.round_finished(server_round, num_rounds)
                 teller.save(self, history, Reached(server_round, server_round))
         return history, time.monotonic() - started
 
-    def initialize(self, timeout: float | None = None) -> Parameters:
+    def _begin_model(self, timeout: float | None = None) -> Parameters:
         """Get the initial model; it is the current one from now on."""
         self.parameters = self._get_initial_parameters(server_round=0, timeout=timeout)
         return self.parameters
 
-    def evaluate_initial(self, history: History) -> None:
+    def _evaluate_initial(self, history: History) -> None:
         """Evaluate the initial model on the server."""
         log(INFO, "Starting evaluation of initial global parameters")
         result = self._evaluate(0)
@@ -145,7 +145,7 @@ class Server:
         history.add_metrics_centralized(server_round=0, metrics=metrics)
         self.teller.server_evaluated(0, loss, metrics)
 
-    def train(self, server_round: int, timeout: float | None, history: History) -> None:
+    def _train_round(self, server_round: int, timeout: float | None, history: History) -> None:
         """Train for one round; the result is the current model, its metrics join the history."""
         result = self.fit_round(server_round=server_round, timeout=timeout)
         if result is None:
@@ -155,7 +155,7 @@ class Server:
             self.parameters = parameters
         history.add_metrics_distributed_fit(server_round=server_round, metrics=metrics)
 
-    def evaluate_on_server(self, server_round: int, history: History, started: float) -> None:
+    def _evaluate_on_server(self, server_round: int, history: History, started: float) -> None:
         """Evaluate the current model on the server, as far as the strategy does so."""
         result = self._evaluate(server_round)
         if result is None:
@@ -167,7 +167,7 @@ class Server:
         history.add_metrics_centralized(server_round=server_round, metrics=metrics)
         self.teller.server_evaluated(server_round, loss, metrics)
 
-    def evaluate_on_clients(
+    def _evaluate_on_clients(
         self, server_round: int, timeout: float | None, history: History
     ) -> None:
         """Evaluate the current model on clients; what they measured joins the history."""

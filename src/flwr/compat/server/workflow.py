@@ -127,15 +127,15 @@ def default_init_params_workflow(grid: Grid, context: Context) -> None:
     """Get the initial model, and evaluate it on the server."""
     legacy = _legacy(context)
     server = _server(grid, legacy)
-    legacy.state[MAIN_PARAMS_RECORD] = bridge.record_of(server.initialize())
-    server.evaluate_initial(legacy.history)
+    legacy.state[MAIN_PARAMS_RECORD] = bridge.record_of(server._begin_model())
+    server._evaluate_initial(legacy.history)
 
 
 def default_fit_workflow(grid: Grid, context: Context) -> None:
     """Let clients train, and make one model of theirs."""
     legacy = _legacy(context)
     server, server_round = _server(grid, legacy), _round(legacy)
-    server.train(server_round, legacy.config.round_timeout, legacy.history)
+    server._train_round(server_round, legacy.config.round_timeout, legacy.history)
     legacy.state[MAIN_PARAMS_RECORD] = bridge.record_of(server.parameters)
 
 
@@ -144,14 +144,14 @@ def default_centralized_evaluation_workflow(grid: Grid, context: Context) -> Non
     legacy = _legacy(context)
     settings = cast("ConfigRecord", legacy.state[MAIN_CONFIGS_RECORD])
     started = cast("float", settings[Key.START_TIME])
-    _server(grid, legacy).evaluate_on_server(_round(legacy), legacy.history, started)
+    _server(grid, legacy)._evaluate_on_server(_round(legacy), legacy.history, started)
 
 
 def default_evaluate_workflow(grid: Grid, context: Context) -> None:
     """Let clients evaluate the model."""
     legacy = _legacy(context)
     timeout = legacy.config.round_timeout
-    _server(grid, legacy).evaluate_on_clients(_round(legacy), timeout, legacy.history)
+    _server(grid, legacy)._evaluate_on_clients(_round(legacy), timeout, legacy.history)
 
 
 def _legacy(context: Any) -> LegacyContext:

@@ -26,7 +26,7 @@ from flwr.compat.typing import (
 )
 from flwr.log import log
 from flwr.serverapp.exception import AggregationError
-from flwr.serverapp.strategy.finite import PROPAGATE, RAISE, NanPolicy, not_finite
+from flwr.serverapp.strategy.finite import DROP, RAISE, NanPolicy, not_finite
 from flwr.serverapp.strategy.reducers import TOGETHER, ArrayMean, Reducer
 from flwr.serverapp.strategy.replies import Update
 
@@ -201,7 +201,7 @@ class FedAvg(Strategy):
 
     def _finite(self, results: FitResults, failures: FitFailures) -> tuple[FitResults, FitFailures]:
         """Return results that count, and failures: as they are, unless ``nan_policy`` says so."""
-        if self.nan_policy == PROPAGATE:
+        if self.nan_policy not in (DROP, RAISE):
             return results, failures
         kept, failed = [], list(failures)
         for place, (client, result) in enumerate(results):

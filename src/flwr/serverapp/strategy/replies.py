@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.log import log
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
-from flwr.serverapp.strategy.finite import PROPAGATE, RAISE, not_finite
+from flwr.serverapp.strategy.finite import DROP, PROPAGATE, RAISE, not_finite
 
 Record = TypeVar("Record")
 _NO_ARRAYS = ArrayRecord()
@@ -115,7 +115,7 @@ class ReplyReader:
 
     def _is_left_out(self, node_id: int, content: RecordDict) -> bool:
         """Whether a reply does not count, because its arrays are not finite."""
-        if self._nan_policy == PROPAGATE or not self.with_arrays:
+        if self._nan_policy not in (DROP, RAISE) or not self.with_arrays:
             return False
         found = (not_finite(record) for record in content.array_records.values())
         name = next(filter(None, found), None)

@@ -149,7 +149,7 @@ def test_results_that_are_not_ok_and_exceptions_are_failures() -> None:
 
     strategy = Watching(initial_parameters=ndarrays_to_parameters([np.zeros(2)]))
     server = Server(client_manager=managing(fine, raising, lacking), strategy=strategy)
-    server.initialize()
+    server.parameters = server._get_initial_parameters(server_round=0, timeout=None)
     answer = server.fit_round(1, None)
     assert answer is not None
     parameters, _, (results, failures) = answer
@@ -277,3 +277,12 @@ def test_returns_that_are_not_quite_as_documented_are_taken() -> None:
     assert history.metrics_distributed_fit == {"a": [(1, 1)]}
     history, _ = answering("configure_fit", None).fit(1, None)
     assert history.losses_distributed == [(1, 0.0)]
+
+
+def test_a_server_may_have_methods_of_any_name() -> None:
+    documented = {
+        *["client_manager", "disconnect_all_clients", "evaluate_round", "fit", "fit_round"],
+        *["set_max_workers", "set_strategy"],
+    }
+    ours = {"teller"}
+    assert {name for name in vars(Server) if not name.startswith("_")} == documented | ours
