@@ -71,3 +71,17 @@ RunId = Annotated[
     int,
     typer.Argument(help="The run's id, as `flwr ls` shows it.", autocompletion=complete_run_ids),
 ]
+
+
+def _say_idle(texts: list[str] | None) -> list[str] | None:
+    if texts:
+        typer.echo("Warning: --federation-config has no effect here; flwr run takes it.", err=True)
+    return texts
+
+
+IdleFederationConfig = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--federation-config", hidden=True, callback=_say_idle, help="No effect; flwr run takes it."
+    ),
+]

@@ -5,10 +5,18 @@ from typing import Annotated
 import typer
 
 from flwr._version import __version__
+from flwr.cli.apphub import apphub
+from flwr.cli.build import build
+from flwr.cli.chat import chat
+from flwr.cli.config_list import config
 from flwr.cli.doctor import doctor
+from flwr.cli.federation import federation
+from flwr.cli.install import install
 from flwr.cli.log import log
+from flwr.cli.login import login
 from flwr.cli.ls import ls
 from flwr.cli.new import new
+from flwr.cli.pull import pull
 from flwr.cli.run import run
 from flwr.cli.stop import stop
 from flwr.cli.supernode import supernode
@@ -43,6 +51,8 @@ def root(
 
 app.command()(new)
 app.command()(run)
+app.command()(build)
+app.command()(install)
 app.command("list")(ls)
 app.command("ls", hidden=True)(ls)
 app.command()(log)
@@ -50,3 +60,9 @@ app.command()(stop)
 app.command()(doctor)
 app.command()(why)
 app.add_typer(supernode)
+app.add_typer(federation)
+app.add_typer(config)
+app.add_typer(apphub)
+app.command()(login)
+app.command()(pull)
+app.command()(chat)

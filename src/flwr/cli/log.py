@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, RunId
+from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, IdleFederationConfig, RunId
 from flwr.cli.output import FormatOption, OutputFormat, reporting
 from flwr.cli.place import find_place
 from flwr.config import Place
@@ -25,6 +25,7 @@ def log(
     stream: Annotated[
         bool, typer.Option("--stream/--show", help="Follow a live run, or print what is there.")
     ] = True,
+    federation_config: IdleFederationConfig = None,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """Print the log of a run."""

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, complete_run_ids
+from flwr.cli.arguments import (
+    AppOrConnection,
+    ConnectionOfApp,
+    IdleFederationConfig,
+    complete_run_ids,
+)
 from flwr.cli.output import (
     FormatOption,
     OutputFormat,
@@ -53,6 +58,7 @@ def ls(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Show the newest runs only.")
     ] = None,
+    federation_config: IdleFederationConfig = None,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """List runs, newest first."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flwr.config import Place, choose_place, read_connections, read_federations
 from flwr.config.project import HasFederations
-from flwr.errors import ConfigError
+from flwr.errors import ConfigError, NotAvailableError
 
 NO_FEDERATION = "@none/default"  # what a place that has no federations calls its only one
 
@@ -14,7 +14,17 @@ def split_arguments(app: str | None, connection: str | None) -> tuple[Path | Non
 
     A single argument is the app if it is a folder with a ``pyproject.toml``, or looks like a path,
     and otherwise a connection.
+
+    Raises
+    ------
+    NotAvailableError
+        If the app is one of Flower's hub.
     """
+    if app and app.startswith("@") and not Path(app).is_dir():
+        raise NotAvailableError(
+            f"'{app}' names an app of Flower's hub, and apps cannot be fetched from there",
+            hint="Give the folder of an app. For a file, use first: flwr install NAME.fab",
+        )
     if app is None or connection is not None:
         return Path(app) if app is not None else None, connection
     is_path = app in (".", "..") or "/" in app or "\\" in app

@@ -2,7 +2,7 @@
 
 import typer
 
-from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, RunId
+from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, IdleFederationConfig, RunId
 from flwr.cli.output import FormatOption, OutputFormat, reporting
 from flwr.cli.place import find_place
 from flwr.errors import ConfigError
@@ -12,6 +12,7 @@ def stop(
     run_id: RunId,
     app: AppOrConnection = None,
     connection: ConnectionOfApp = None,
+    federation_config: IdleFederationConfig = None,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """Stop a run. Its processes are ended; what it has printed and measured is kept."""

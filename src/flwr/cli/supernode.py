@@ -1,7 +1,8 @@
 """``flwr supernode``: the nodes of a SuperLink."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,7 @@ from flwr.cli.output import (
 )
 from flwr.cli.place import find_place
 from flwr.cli.tables import Column, listing_table
+from flwr.cli.unavailable import refuse
 from flwr.config import Place
 from flwr.errors import ConfigError
 
@@ -30,17 +32,20 @@ _COLUMNS = (
     Column("Elapsed", right=True, spare=2),
     Column("Status Changed @", split=True),
 )
-supernode = typer.Typer(name="supernode", help="See SuperNodes.", no_args_is_help=True)
+supernode = typer.Typer(name="supernode", help="See and forget SuperNodes.", no_args_is_help=True)
 
 
 @supernode.callback()
 def root() -> None:
-    """See SuperNodes."""
+    """See and forget SuperNodes."""
 
 
 def list_nodes(
     app: AppOrConnection = None,
     connection: ConnectionOfApp = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="No effect: all that is known is always shown.")
+    ] = False,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """List the SuperNodes that a SuperLink knows, by id."""
@@ -62,12 +67,52 @@ supernode.command("list")(list_nodes)
 supernode.command("ls", hidden=True)(list_nodes)
 
 
-def _read_nodes(place: Place) -> "list[Node]":
+@supernode.command()
+def register(
+    public_key: Annotated[Path, typer.Argument(help="The node's public key, a file.")],
+    app: AppOrConnection = None,
+    connection: ConnectionOfApp = None,
+    name: Annotated[str | None, typer.Option(help="The node's name.")] = None,
+    location: Annotated[
+        str | None, typer.Option(help="Where it is: '<latitude>,<longitude>'.")
+    ] = None,
+    output_format: FormatOption = OutputFormat.DEFAULT,
+) -> None:
+    """Register a SuperNode by its key. Not available: nodes have no keys, and need not be known."""
+    refuse("supernode register", output_format)
+
+
+@supernode.command()
+def unregister(
+    node_id: Annotated[int, typer.Argument(help="The node, as `flwr supernode list` shows it.")],
+    app: AppOrConnection = None,
+    connection: ConnectionOfApp = None,
+    output_format: FormatOption = OutputFormat.DEFAULT,
+) -> None:
+    """Forget a SuperNode that is offline. If it comes back, it gets another id."""
+    with reporting(output_format) as result:
+        place = find_place(app, connection)
+        _require_superlink(place, "flwr supernode unregister ID NAME")
+        from flwr.cli.superlink import connected, place_line
+        from flwr.transport.control import FORGET_NODE, NodeQuestion
+
+        with connected(place) as link:
+            link.call(FORGET_NODE, NodeQuestion(node_id))
+        result["node-id"] = str(node_id)
+        if output_format is not OutputFormat.JSON:
+            typer.echo(f"{place_line(place)}\nNode {node_id} is forgotten.")
+
+
+def _require_superlink(place: Place, command: str) -> None:
     if place.address is None:
         raise ConfigError(
             "Runs in place have virtual nodes only",
-            hint="Name the connection of a SuperLink: flwr supernode list NAME",
+            hint=f"Name the connection of a SuperLink: {command}",
         )
+
+
+def _read_nodes(place: Place) -> "list[Node]":
+    _require_superlink(place, "flwr supernode list NAME")
     from flwr.cli.superlink import connected
     from flwr.transport.control import NODES
     from flwr.transport.parts import Nothing

@@ -14,6 +14,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from flwr.config import AppConfig, read_app
@@ -68,7 +69,12 @@ def read(content: bytes) -> AppConfig:
         return read_app(Path(folder))
 
 
-def unpack(content: bytes, apps_dir: Path) -> AppConfig:
+def file_name_of(app: AppConfig, fab_hash: str) -> str:
+    """Return what the file of a FAB is called."""
+    return f"{app.publisher}.{app.name}.{app.version.replace('.', '-')}.{fab_hash[:8]}.fab"
+
+
+def unpack(content: bytes, apps_dir: Path, *, anew: bool = False) -> AppConfig:
     """Put the files of a FAB into a folder of their own, unless they are there already.
 
     Parameters
@@ -78,6 +84,8 @@ def unpack(content: bytes, apps_dir: Path) -> AppConfig:
     apps_dir : Path
         Where apps lie; made if it is missing. The folder in it is called
         ``<publisher>.<name>.<version>.<first 8 digits of the hash>``.
+    anew : bool, default False
+        Replace files that are there already: they may have been changed.
 
     Returns
     -------
@@ -99,9 +107,9 @@ def unpack(content: bytes, apps_dir: Path) -> AppConfig:
         _write(files, made)
         app = read_app(made)
         (made / _HASH_FILE).write_text(fab_hash)
-        stem = ".".join(_UNSAFE.sub("-", part) for part in (app.publisher, app.name, app.version))
-        for digits in (8, 64):  # eight digits can be met on purpose
-            folder = apps_dir / f"{stem.lstrip('.')[:150]}.{fab_hash[:digits]}"
+        for folder in _folders(app, fab_hash, apps_dir):
+            if anew and _holds(folder, fab_hash):
+                _remove(folder)
             with contextlib.suppress(OSError):  # it is there
                 made.rename(folder)
             if _holds(folder, fab_hash):
@@ -109,6 +117,42 @@ def unpack(content: bytes, apps_dir: Path) -> AppConfig:
     finally:
         shutil.rmtree(made, ignore_errors=True)
     raise FabError(f"'{folder}' is in the way: it is not the app of this FAB.", hint="Remove it.")
+
+
+def unpacked_at(content: bytes, app: AppConfig, apps_dir: Path) -> Path | None:
+    """Return where a FAB, which was read as `app`, was unpacked before, if it was."""
+    fab_hash = fab_hash_of(content)
+    there = (each for each in _folders(app, fab_hash, apps_dir) if _holds(each, fab_hash))
+    return next(there, None)
+
+
+def changed_files(content: bytes, folder: Path) -> list[str]:
+    """Return which files of a FAB are gone from its folder, or are not as they were."""
+    changed = []
+    for name, data in read_files(content).items():
+        try:
+            same = (folder / name).read_bytes() == data
+        except OSError:
+            same = False
+        if not same:
+            changed.append(name)
+    return changed
+
+
+def _folders(app: AppConfig, fab_hash: str, apps_dir: Path) -> Iterator[Path]:
+    """Yield the folders that an app may be unpacked in: eight digits can be met on purpose."""
+    stem = ".".join(_UNSAFE.sub("-", part) for part in (app.publisher, app.name, app.version))
+    for digits in (8, 64):
+        yield apps_dir / f"{stem.lstrip('.')[:150]}.{fab_hash[:digits]}"
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder so that it is never there in part."""
+    away = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+    try:
+        folder.rename(away / folder.name)
+    finally:
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def read_files(content: bytes) -> dict[str, bytes]:

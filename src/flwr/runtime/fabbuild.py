@@ -11,7 +11,14 @@ from flwr.config import AppConfig, read_app
 from flwr.config.toml import read_toml
 from flwr.errors import ConfigError, FabError
 from flwr.runtime import fabformat
-from flwr.runtime.fab import CONTENT_FILE, MOST_BYTES, MOST_FILES, PROJECT_FILE, fab_hash_of
+from flwr.runtime.fab import (
+    CONTENT_FILE,
+    MOST_BYTES,
+    MOST_FILES,
+    PROJECT_FILE,
+    fab_hash_of,
+    file_name_of,
+)
 from flwr.runtime.fabfiles import LeftOut, choose_files
 
 _DATE = (2024, 10, 1, 0, 0, 0)  # of every entry, as the format says
@@ -83,11 +90,10 @@ def build(app_dir: Path) -> Fab:
     if len(content) > MOST_BYTES:
         raise _too_large(len(content), files)
     fab_hash = fab_hash_of(content)
-    stem = f"{app.publisher}.{app.name}.{app.version.replace('.', '-')}"
     return Fab(
         content=content,
         fab_hash=fab_hash,
-        file_name=f"{stem}.{fab_hash[:8]}.fab",
+        file_name=file_name_of(app, fab_hash),
         app=app,
         files=tuple(files),
         left_out=left_out,

@@ -79,6 +79,7 @@ class Control:
             control.EVENTS: self.events,
             control.NODES: self.nodes,
             control.FORGET_NODE: self.forget_node,
+            control.FEDERATION: self.federation,
             control.OPEN: self.open_messages,
             control.FAB: self.fab,
         }
@@ -176,6 +177,11 @@ class Control:
         with refusing():
             await self._hub.to_its_end(self._hub.forget(request.node_id))
         return Nothing()
+
+    async def federation(self, _request: Nothing, _caller: Caller) -> control.Federation:
+        """Describe the federation."""
+        simulation = self._simulation
+        return control.Federation(FEDERATION, simulation is not None, dict(simulation or {}))
 
     async def fab(self, request: RunQuestion, _caller: Caller) -> Fab:
         """Fetch the app of a run."""

@@ -120,12 +120,23 @@ class OpenMessages(msgspec.Struct, frozen=True, omit_defaults=True):
     messages: list[OpenMessage] = []
 
 
+class Federation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The federation of a SuperLink."""
+
+    name: str
+    is_simulation: bool = False  # runs have virtual nodes
+    options: Plain = {}  # of simulations
+
+
 START_RUN = Call("control", "start-run", StartRun, Run, Access.OPEN, "Submit an app to run.")
 RUNS = Call("control", "list-runs", RunsQuestion, Runs, Access.OPEN, "List runs.")
 STOP_RUN = Call("control", "stop-run", RunQuestion, Run, Access.OPEN, "Stop a run.")
 LOG = Call("control", "stream-logs", Follow, LogPart, Access.OPEN, "Follow a run's output.")
 EVENTS = Call("control", "stream-events", Follow, EventPart, Access.OPEN, "Follow its events.")
 NODES = Call("control", "list-nodes", Nothing, Nodes, Access.OPEN, "List all nodes.")
+FEDERATION = Call(
+    "control", "federation", Nothing, Federation, Access.OPEN, "Describe the federation."
+)
 OPEN = Call(
     "control",
     "list-open-messages",
@@ -139,4 +150,4 @@ FORGET_NODE = Call(
 )
 FAB = Call("control", "fab", RunQuestion, Fab, Access.OPEN, "Fetch the app of a run.")
 
-CALLS = (START_RUN, RUNS, STOP_RUN, LOG, EVENTS, NODES, FORGET_NODE, OPEN, FAB)
+CALLS = (START_RUN, RUNS, STOP_RUN, LOG, EVENTS, NODES, FORGET_NODE, FEDERATION, OPEN, FAB)

@@ -6,12 +6,15 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from flwr.cli.unavailable import LACKS
+
 FOLDER = files("flwr.cli") / "schemas"
 
 
 def read_schema(command: str) -> dict[str, Any]:
     """Return the schema of a command, named by its words behind ``flwr``."""
-    schema = json.loads((FOLDER / f"{command.replace(' ', '-')}.json").read_text())
+    name = "unavailable" if command in LACKS else command.replace(" ", "-")
+    schema = json.loads((FOLDER / f"{name}.json").read_text())
     assert isinstance(schema, dict)
     return schema
 
