@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_apps import Flwr
@@ -93,6 +94,29 @@ def test_failures(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert told["error"]["message"] in ended.stderr
 
 
+def test_successes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Those of commands about runs are below, those at a SuperLink in tests/acceptance/deployment.
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    def ask(words: str, *arguments: str) -> dict[str, Any]:
+        ended = CliRunner().invoke(tree, [*words.split(), *arguments, "--format", "json"])
+        assert ended.exit_code == 0, ended.stderr
+        return checked(words, ended.stdout, success=True)
+
+    assert ask("list")["runs"] == []
+    made = ask("new", "my-app", "--framework", "numpy", "--username", "me")
+    assert made["framework"] == "NumPy"
+    built = ask("build", "--app", "my-app")
+    assert built["fab-id"] == "me/my-app"
+    assert ask("install", built["fab-filename"])["installed"] is True
+    assert ask("install", built["fab-filename"])["installed"] is False
+    assert "local" in ask("config list")["superlink"]
+    assert ask("federation list")["federations"]
+    assert ask("federation list", "--federation", "@none/default")["federation"]["runs"] == []
+    assert all(check["status"] != "problem" for check in ask("doctor")["checks"])
+
+
 @pytest.mark.parametrize("arguments", [["log", "abc"], ["run", "--frobnicate"], ["frobnicate"]])
 def test_wrong_usage(flwr: Flwr, arguments: list[str]) -> None:
     ended = flwr(*arguments, "--format", "JSON")
@@ -127,6 +151,8 @@ def test_nothing_but_json_is_on_stdout(flwr: Flwr, app: Callable[..., Path]) -> 
     log = checked("log", flwr("log", run_id, "--format", "json").out, success=True)
     assert log["run-id"] == run_id
     assert "the server prints" in log["log"]
+    why = checked("why", flwr("why", run_id, "--format", "json").out, success=True)
+    assert why["cause"] == "completed"
 
 
 def test_a_failed_run(flwr: Flwr, app: Callable[..., Path]) -> None:
