@@ -36,7 +36,7 @@ def install(
         from flwr.runtime import fab
 
         as_json = output_format is OutputFormat.JSON
-        may_ask = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+        may_ask = not as_json and _may_ask()
         path = Path(source or _ask_for_source(may_ask=may_ask)).expanduser()
         content = _read(path)
         app = fab.read(content)
@@ -65,6 +65,10 @@ def install(
         else:
             typer.echo(f"Successfully installed {app.name} to {folder}.")
         typer.echo(f"Run it with: flwr run {shlex.quote(str(folder))}")
+
+
+def _may_ask() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _ask_for_source(*, may_ask: bool) -> str:
