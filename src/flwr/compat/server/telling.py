@@ -182,6 +182,8 @@ class GridTeller(Teller):
         if self._saves is None:
             return
         state_dict = getattr(server.strategy, "state_dict", None)
+        if not hasattr(server.strategy, "load_state_dict"):
+            state_dict = None  # an app's own method of that name, for something else
         state = {
             "finished": reached.finished,
             "trained": reached.trained,

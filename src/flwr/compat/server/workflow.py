@@ -50,7 +50,8 @@ class _Model:
 
     @parameters.setter
     def parameters(self, parameters: Parameters) -> None:
-        self._context.state[MAIN_PARAMS_RECORD] = bridge.record_of(parameters)
+        # a grid that has restored the state has brought it as it was, names of arrays included
+        self._context.state.setdefault(MAIN_PARAMS_RECORD, bridge.record_of(parameters))
 
 
 class DefaultWorkflow:

@@ -279,6 +279,18 @@ def test_what_cannot_be_saved_costs_checkpoints_only(caplog: pytest.LogCaptureFi
     assert grid.open == 0
 
 
+def test_a_state_dict_of_the_apps_own_is_let_alone() -> None:
+    class Own(FedAvg):
+        def state_dict(self, prefix: str) -> dict[str, object]:
+            raise AssertionError
+
+    grid = SavingGrid([1, 2])
+    made = Own(initial_parameters=ndarrays_to_parameters(MODEL))
+    start_grid(grid=grid, strategy=made)
+    again = start_grid(grid=SavingGrid([1, 2], grid.saved[:2]), strategy=made)
+    assert again.losses_distributed == [(1, 1.0)]
+
+
 def test_a_default_workflow(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "flwr")
     legacy = LegacyContext(context(), ServerConfig(num_rounds=2), strategy())
