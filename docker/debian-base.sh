@@ -22,6 +22,7 @@ if [ ! -f "$archive" ]; then
   mkdir -p build/images
   root=$(mktemp --directory)
   trap 'rm -rf "$root"' EXIT
+  chmod 755 "$root" # the root of the image, too
   debootstrap --variant=minbase --include=python3,ca-certificates "$suite" "$root" >"$archive.log"
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root"/usr/share/{doc,man,info}/* \
     "$root"/usr/share/locale/* "$root"/dev/* "$root"/tmp/*

@@ -23,8 +23,8 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session")
-def digits_image(engine: Engine) -> Callable[[str], str]:
-    """Return a function that makes an image with the libraries of the digits app, once."""
+def digits_image(engine: Engine) -> Iterator[Callable[[str], str]]:
+    """Yield a function that makes an image with the libraries of the digits app, once."""
     made: dict[str, str] = {}
 
     def make(image: str) -> str:
@@ -32,7 +32,9 @@ def digits_image(engine: Engine) -> Callable[[str], str]:
             made[image] = engine.build_app_image(image)
         return made[image]
 
-    return make
+    yield make
+    if made:
+        engine("rmi", "--force", *made.values())
 
 
 class Federation:
