@@ -27,6 +27,7 @@ from flwr.errors import (
 )
 from flwr.log import log
 from flwr.runtime import fab
+from flwr.runtime.appfolders import lease
 from flwr.runtime.capture import Capture
 from flwr.runtime.load import describe
 from flwr.runtime.reporter import Reporter
@@ -122,7 +123,7 @@ class Attempt:
     context: Callable[[], Body] | None = None
 
     def app(self) -> AppConfig:
-        """Fetch the app, unless it is there, and say where it lies.
+        """Fetch the app, unless it is there, and say where it lies; it stays to the end.
 
         Raises
         ------
@@ -132,7 +133,7 @@ class Attempt:
         fetched = self.link.call(appio.FAB, RunQuestion(self.inputs.sheet.run_id))
         if fab.fab_hash_of(fetched.content) != self.inputs.sheet.fab_hash:
             raise FabError("The app that the SuperLink gave is another one than that of the run.")
-        return fab.unpack(fetched.content, home() / "apps")
+        return lease(fetched.content, home() / "apps").app
 
     def artifacts(self) -> Path:
         """Return the folder for the run's artifacts, and tell it to the app."""

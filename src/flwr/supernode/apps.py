@@ -1,4 +1,4 @@
-"""The apps of runs, each unpacked once."""
+"""The apps of runs, each unpacked once, and in use until its last run has ended."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flwr.config import AppConfig
 from flwr.errors import FabError
-from flwr.runtime import fab
+from flwr.runtime.appfolders import Lease, lease
+from flwr.runtime.fab import fab_hash_of
 from flwr.transport.parts import RunSheet
 
 
@@ -22,7 +23,8 @@ class AppShelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._apps: dict[str, AppConfig] = {}
+        self._apps: dict[str, Lease] = {}
+        self._runs: dict[int, str] = {}  # and whose app they use
 
     def app(self, sheet: RunSheet, fetch: Callable[[], bytes]) -> AppConfig:
         """Return a run's app.
@@ -40,16 +42,24 @@ class AppShelf:
             If the FAB is another one than the run's, or no good.
         """
         with self._lock:
-            app = self._apps.get(sheet.fab_hash)
-            if app is None or not app.app_dir.is_dir():
-                app = self._apps[sheet.fab_hash] = self._unpack(sheet, fetch())
-            return app
+            there = self._apps.get(sheet.fab_hash)
+            if there is None or not there.app.app_dir.is_dir():
+                there = self._apps[sheet.fab_hash] = self._unpack(sheet, fetch())
+            self._runs[sheet.run_id] = sheet.fab_hash
+            return there.app
 
-    def _unpack(self, sheet: RunSheet, content: bytes) -> AppConfig:
-        if (found := fab.fab_hash_of(content)) != sheet.fab_hash:
+    def drop_run(self, run_id: int) -> None:
+        """Let the app of a run go, unless another run uses it."""
+        with self._lock:
+            used = self._runs.pop(run_id, None)
+            if used is not None and used not in self._runs.values():
+                self._apps.pop(used).close()
+
+    def _unpack(self, sheet: RunSheet, content: bytes) -> Lease:
+        if (found := fab_hash_of(content)) != sheet.fab_hash:
             raise FabError(f"The FAB of run {sheet.run_id} has the hash {found}, not its own.")
         try:
-            return fab.unpack(content, self._folder)
+            return lease(content, self._folder)
         except OSError as error:
             raise FabError(
                 f"The app of run {sheet.run_id} cannot be unpacked: {error}",

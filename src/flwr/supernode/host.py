@@ -167,6 +167,7 @@ class Host:
                 run.stop(job_id)
         for run in ended:
             run.end()
+            self._apps.drop_run(run.run_id)
         for job_id in news.unsettled:
             self._lanes.tell(_send_again(job_id))
 

@@ -253,6 +253,7 @@ class Node:
                 self._desk.end_run(run_id)
             self.spool.drop_run(run_id)
             self.cache.drop_run(run_id)
+            self.apps.drop_run(run_id)
         for message_id in news.unsettled:
             self._upload_one_again(message_id)
 
