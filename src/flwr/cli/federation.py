@@ -270,7 +270,7 @@ def simulation_config(
     init_args_num_gpus: Annotated[int | None, typer.Option(min=0, help="GPUs for all.")] = None,
     init_args_logging_level: Annotated[str | None, typer.Option(help="Ray's log level.")] = None,
     init_args_log_to_driver: Annotated[
-        bool | None, typer.Option(help="Whether Ray shows workers' logs.")
+        str | None, typer.Option(help="Whether Ray shows workers' logs: true or false.")
     ] = None,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
