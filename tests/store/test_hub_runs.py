@@ -336,3 +336,24 @@ def test_traffic_is_counted_by_the_size_of_contents(desk: Desk) -> None:
     desk.answer(node.node_id, run_id, "m1", body=NOTHING)
     row = desk.do(desk.store.hosted([run_id]))[run_id]
     assert (row.bytes_out, row.bytes_in) == (200, 60)
+
+
+def test_apps_of_old_runs_go(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flwr.store.apps.APPS_OF_RUNS", 2)
+
+    def submit(fab_hash: str, at: float) -> int:
+        new = new_run(fab_hash=fab_hash)
+        desk.do(desk.store.create_run(new, "serverapp", fab_hash.encode(), at))
+        return new.run_id
+
+    def kept() -> list[str]:
+        return [key for key in ("a", "b", "c", "d") if desk.do(desk.store.fab(key)) is not None]
+
+    first, second = submit("a", 1.0), submit("b", 2.0)
+    desk.do(desk.store.end_run(second, RunEvent.STOP, "", 0, 3.0))
+    submit("c", 4.0)
+    submit("d", 5.0)
+    assert kept() == ["a", "c", "d"]  # the first one is live
+    desk.do(desk.store.end_run(first, RunEvent.STOP, "", 0, 6.0))
+    submit("d", 7.0)
+    assert kept() == ["c", "d"]

@@ -183,3 +183,16 @@ def test_a_node_is_forgotten_once_it_is_offline(hub: HubHere) -> None:
     assert unknown.value.code == "unknown-node"
     assert hub.node().id != node.id
     assert [each.error and each.error.code for each in app.collect()] == [5]
+
+
+def test_nodes_that_were_away_for_long_are_forgotten(
+    hub: HubHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, gone = hub.node(), hub.node("another secret")
+    gone.link.call(fleet.LEAVE, fleet.Leave(gone.epoch))
+    hub.do(hub.superlink.hub.forget_long_gone())
+    assert len(hub.commands.call(control.NODES, Nothing()).nodes) == 2
+    monkeypatch.setattr("flwr.superlink.hub.LONG_GONE_SECONDS", -1.0)
+    hub.do(hub.superlink.hub.forget_long_gone())
+    listed = hub.commands.call(control.NODES, Nothing()).nodes
+    assert [node.node_id for node in listed] == [there.id]

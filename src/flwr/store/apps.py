@@ -49,6 +49,7 @@ from flwr.store.schema import (
     runs,
 )
 
+APPS_OF_RUNS = 100  # the newest ones, whose apps are kept, beside those of live runs
 PART_BYTES = 4 << 20  # an answer with much text is cut behind so much
 
 _run: BindParameter[int] = bindparam("run")
@@ -103,9 +104,17 @@ def create_run(connection: Connection, new: NewRun, kind: str, fab: bytes, now: 
     connection.execute(
         insert(fabs).values(fab_hash=new.fab_hash, content=fab).on_conflict_do_nothing()
     )
+    _delete_old_fabs(connection)
     counters = {column.name: 0 for column in hosted.c if column.name not in {"run_id", "kind"}}
     connection.execute(insert(hosted).values(run_id=new.run_id, kind=kind, **counters))
     return run
+
+
+def _delete_old_fabs(connection: Connection) -> None:
+    """Delete the apps that no live run and none of the newest runs has."""
+    newest = select(runs.c.run_id).order_by(runs.c.pending_at.desc()).limit(APPS_OF_RUNS)
+    needed = select(runs.c.fab_hash).where(runs.c.state.in_(_LIVE) | runs.c.run_id.in_(newest))
+    connection.execute(delete(fabs).where(fabs.c.fab_hash.not_in(needed)))
 
 
 def select_fab(connection: Connection, fab_hash: str) -> bytes | None:

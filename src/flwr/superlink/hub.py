@@ -21,6 +21,7 @@ from flwr.transport.call import Refusal
 T = TypeVar("T")
 
 TELL_AWAY_SECONDS = 2.0  # a node that is away for so long is told of to the runs that wait for it
+LONG_GONE_SECONDS = 90 * 86400.0  # after so long, nobody expects a node back
 RETRY_SECONDS = 2.0  # after the database could not be written
 
 
@@ -221,6 +222,14 @@ class Hub:
         for call in self._at_end_of_node:
             call(node_id)
         log(INFO, "Node %d is forgotten", node_id)
+
+    async def forget_long_gone(self) -> None:
+        """Forget the nodes that have been offline for `LONG_GONE_SECONDS`."""
+        before = unix_now() - LONG_GONE_SECONDS
+        for row in await self.store.nodes():
+            since = row.offline_since or row.created_at
+            if since < before and not row.online and row.node_id not in self.presence:
+                await self.forget(row.node_id)
 
     def at_end_of_node(self, call: AtEndOfNode) -> None:
         """Have a function called for each node that is forgotten."""

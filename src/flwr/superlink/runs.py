@@ -5,6 +5,7 @@ from typing import Any
 
 from flwr.clock import iso, unix_now
 from flwr.errors import RunNotFoundError
+from flwr.store.apps import APPS_OF_RUNS
 from flwr.store.hubrecords import HostedRow, NewBody, NodeRow
 from flwr.store.lifecycle import RunEvent
 from flwr.store.records import Run
@@ -43,7 +44,10 @@ class Runs:
         run = await self._store.run(run_id)
         content = await self._store.fab(run.fab_hash)
         if content is None:
-            raise RunNotFoundError(f"The app of run {run_id} is not here.")
+            raise RunNotFoundError(
+                f"The app of run {run_id} is not kept any more.",
+                hint=f"Those of live runs and of the newest {APPS_OF_RUNS} are.",
+            )
         return Fab(run.fab_hash, content)
 
     async def shown(self, runs: Iterable[Run]) -> list[control.Run]:

@@ -5,9 +5,10 @@ import contextlib
 import gc
 import resource
 import signal
-from logging import INFO
+from logging import INFO, WARNING
 
 from flwr.clock import unix_now
+from flwr.errors import FlwrError
 from flwr.log import log
 from flwr.store.hub import HubStore
 from flwr.superlink.appio import AppIo
@@ -156,7 +157,11 @@ class Superlink:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            await self._store.sweep(unix_now())
+            try:
+                await self._store.sweep(unix_now())
+                await self.hub.forget_long_gone()
+            except FlwrError as error:  # a full disk, say: there is a next time
+                log(WARNING, "%s", error)
 
 
 def _served(port: Port) -> str:
