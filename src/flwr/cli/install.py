@@ -33,7 +33,7 @@ def install(
     None of its code is run.
     """
     with reporting(output_format) as result:
-        from flwr.runtime import fab
+        from flwr.runtime import appfolders, fab
 
         as_json = output_format is OutputFormat.JSON
         may_ask = not as_json and _may_ask()
@@ -46,6 +46,7 @@ def install(
         anew = before is not None and _wants_anew(app, before, content, yes=yes, may_ask=may_ask)
         try:
             folder = fab.unpack(content, apps_dir, anew=anew).app_dir
+            appfolders.keep(folder)  # if a run brought it
         except OSError as error:
             raise HomeError(f"The app cannot be written to {apps_dir}: {error.strerror}") from error
         result.update(
