@@ -3,8 +3,8 @@
 import sys
 
 import pytest
-from conftest import Federation
 from containers import REPOSITORY, USER, Engine
+from federation import Federation
 
 from flwr._version import __version__
 
