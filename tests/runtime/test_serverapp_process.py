@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,6 +173,27 @@ def test_a_signal_ends_the_attempt_and_not_the_run(hub: AppHub, tmp_path: Path) 
     os.kill(started.process.pid, signal.SIGTERM)
     assert started.wait() == 143
     assert hub.finished is None
+
+
+def test_a_second_signal_does_not_disturb_the_end(hub: AppHub, tmp_path: Path) -> None:
+    # until its child lets go of what it prints on, or two seconds are over, an attempt is ending
+    child = "    import subprocess; subprocess.Popen(['sleep', '30'])\n"
+    hub.fab = fab_of(
+        tmp_path / "app",
+        HEAD
+        + child
+        + "    import threading\n    try:\n        print('waits')\n"
+        + "        threading.Event().wait(50)\n    finally:\n        print('ends')\n",
+    )
+    started = start(hub, tmp_path)
+    started.has_printed("waits")
+    os.kill(started.process.pid, signal.SIGTERM)
+    started.has_printed("ends")
+    threading.Event().wait(0.3)
+    os.kill(started.process.pid, signal.SIGTERM)
+    assert started.wait() == 143
+    os.killpg(started.process.pid, signal.SIGKILL)
+    assert "Traceback" not in started.output
 
 
 def test_a_hub_that_stays_away_is_given_up_in_the_end(hub: AppHub, tmp_path: Path) -> None:

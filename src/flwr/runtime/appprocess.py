@@ -176,9 +176,11 @@ def take_part(facts: LaunchFacts, work: Callable[[Attempt], None]) -> int:
         try:
             finish = _outcome(link, reporter, work)
         except _Interrupted as interrupted:
+            interrupt.hold()  # of the two ways to hear of an end, the other may come now
             capture.close()
             return int(interrupted.args[0])
         except LinkError as error:
+            interrupt.hold()
             return _without_link(error, capture)
         interrupt.hold()
         capture.close()
