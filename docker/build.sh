@@ -40,5 +40,8 @@ for target in "${targets[@]}"; do
     tags+=(--tag "$repository/$target:$tag")
   done
   build --quiet --file docker/Dockerfile --target "$target" "${tags[@]}" --build-arg "BASE_IMAGE=$base_image" \
-    --build-arg "VERSION=$version" --build-arg "REVISION=$revision" . >/dev/null
+    --build-arg "VERSION=$version" --build-arg "REVISION=$revision" . >/dev/null || {
+    echo "If $base_image cannot be pulled: make images BASE_IMAGE=\$(docker/debian-base.sh) IMAGE_PYTHON=3.11" >&2
+    exit 1
+  }
 done

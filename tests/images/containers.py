@@ -16,7 +16,7 @@ DIGITS = ROOT / "examples" / "quickstart-numpy"
 APP_WHEELS = ROOT / "build" / "images" / "app-wheels"
 REPOSITORY = os.environ.get("REPOSITORY", "wildflower")
 USER = 49999
-GUARD = 120.0  # seconds that nothing here takes, against hanging
+GUARD = 300.0  # seconds that nothing here takes, against hanging
 
 
 @dataclass(frozen=True)

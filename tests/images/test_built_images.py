@@ -8,7 +8,7 @@ from federation import Federation
 
 from flwr._version import __version__
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ENTRYPOINTS = {
     "base": None,
