@@ -153,6 +153,13 @@ def _of_failed(facts: Facts) -> Diagnosis:
     all_failed = _ALL_FAILED.match(facts.details)
     if first is not None and all_failed:
         return _of_client(facts, first, all_failed[0])
+    if first is not None:
+        kind = first.message_type.partition(".")[0]
+        messages, failures = facts.told.by_kind[kind]
+        if messages == failures:  # the ServerApp could do nothing with that
+            then = facts.details.partition("\n")[0]
+            all_of_them = f"All of its {messages} {kind} messages came back as errors"
+            return _of_client(facts, first, f"{all_of_them}; then the ServerApp ended: {then}")
     cause = kind_of(facts.details.partition("\n")[0]) or _kind_in_log(facts) or _raised(facts)
     evidence = [*_traceback(facts)]
     if cause is Cause.NOT_A_NUMBER:

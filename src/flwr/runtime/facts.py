@@ -110,6 +110,8 @@ class Told:
         How many messages were answered, and how many of them by errors.
     failures : list of NodeFailure
         The first of those.
+    by_kind : dict of str to tuple of (int, int)
+        How many messages of each kind (``train``, …) were answered, and by errors.
     awaited : tuple of (int, int) or None
         How many nodes are connected and how many are waited for, if that is what a run does.
     spoiled : ModelSpoiled or None
@@ -124,6 +126,7 @@ class Told:
     messages: int = 0
     failure_count: int = 0
     failures: list[NodeFailure] = field(default_factory=list)
+    by_kind: dict[str, tuple[int, int]] = field(default_factory=dict)
     awaited: tuple[int, int] | None = None
     spoiled: ModelSpoiled | None = None
     paces: deque[Pace] = field(default_factory=lambda: deque(maxlen=_LAST_EXCHANGES))
@@ -146,6 +149,10 @@ class Told:
 
     def _add_exchange(self, event: Exchange) -> None:
         self.messages += len(event.outcomes)
+        kind = event.message_type.partition(".")[0]
+        messages, failures = self.by_kind.get(kind, (0, 0))
+        failures += sum(outcome.error is not None for outcome in event.outcomes)
+        self.by_kind[kind] = messages + len(event.outcomes), failures
         for outcome in event.outcomes:
             if outcome.error is None:
                 continue

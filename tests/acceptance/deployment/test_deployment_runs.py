@@ -232,7 +232,7 @@ def test_a_superlink_that_is_not_there_is_told(deploy: Deploy, app: WriteApp) ->
     deployment.hub.kill()
     ended = deployment.flwr("run", app(), "hub", "--format", "json")
     assert ended.code == 1
-    assert ended.json()["error"]["code"] == "unreachable"
+    assert ended.json()["error"]["code"] == "connection-refused"
     assert f"127.0.0.1:{deployment.control_port}" in ended.err
 
 

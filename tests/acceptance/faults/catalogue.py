@@ -410,7 +410,7 @@ CATALOGUE = (
         "bundle_damaged",
         "command",
         "a bundle (FAB) was cut in the middle",
-        (".fab",),
+        ("is no ZIP archive, or a damaged one",),
     ),
     Fault(
         "run_config_key_unknown",

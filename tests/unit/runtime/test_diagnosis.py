@@ -158,6 +158,14 @@ ValueError: broken main
     assert found.evidence[-1] == "Before that, train failed at node 2: KeyError: 1"
 
 
+def test_a_serverapp_that_stumbles_over_failed_nodes_is_not_the_first_cause() -> None:
+    found = failed("IndexError: list index out of range", exchange(RAISED, RAISED))
+    assert found.cause is Cause.CLIENT_APP_RAISED
+    assert "All of its 2 train messages came back as errors" in found.headline
+    assert "then the ServerApp ended: IndexError: list index out of range" in found.headline
+    assert "The first failure was at node 1 (clinic) (train): ValueError" in found.headline
+
+
 def test_a_chained_traceback_leads_to_the_app() -> None:
     log = """Traceback (most recent call last):
   File "/apps/tiny/server_app.py", line 2, in <module>
