@@ -1,1 +1,1 @@
-"""quickstart-numpy: federated learning of handwritten digits."""
+"""Federated learning of handwritten digits with NumPy."""

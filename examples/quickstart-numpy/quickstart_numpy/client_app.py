@@ -10,16 +10,20 @@ app = ClientApp()
 
 
 def my_data(context: Context):
-    """Return this client's images and labels: to train on, and to evaluate on."""
+    """Return this client's examples and labels: to train on, and to evaluate on."""
     node, config = context.node_config, context.run_config
     return load_partition(
-        node["partition-id"], node["num-partitions"], config["alpha"], config["seed"]
+        config["dataset"],
+        node["partition-id"],
+        node["num-partitions"],
+        config["alpha"],
+        config["seed"],
     )
 
 
 @app.train()
 def train(msg: Message, context: Context) -> Message:
-    """Train the model that the server sent on this client's own images."""
+    """Train the model that the server sent on this client's own data."""
     x, y, _, _ = my_data(context)
     weights, loss = task.train(
         msg.content["arrays"].to_numpy_ndarrays(),
@@ -35,7 +39,7 @@ def train(msg: Message, context: Context) -> Message:
 
 @app.evaluate()
 def evaluate(msg: Message, context: Context) -> Message:
-    """Test the model that the server sent on images that this client did not train on."""
+    """Test the model that the server sent on data that this client did not train on."""
     _, _, x, y = my_data(context)
     loss, accuracy = task.test(msg.content["arrays"].to_numpy_ndarrays(), x, y)
     metrics = MetricRecord({"loss": loss, "accuracy": accuracy, "num-examples": len(x)})

@@ -6,7 +6,7 @@ from flwr.serverapp import Grid, ServerApp, artifacts_dir
 from flwr.serverapp.strategy import FedAvg
 
 from quickstart_numpy import task
-from quickstart_numpy.dataset import load_data
+from quickstart_numpy.dataset import load_test_set
 
 app = ServerApp()
 
@@ -15,7 +15,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train for some rounds, then save the model."""
     config = context.run_config
-    _, _, x_test, y_test = load_data(config["seed"])
+    x_test, y_test = load_test_set(config["dataset"], config["seed"])
 
     def test_centrally(server_round: int, arrays: ArrayRecord) -> MetricRecord:
         loss, accuracy = task.test(arrays.to_numpy_ndarrays(), x_test, y_test)
@@ -24,7 +24,7 @@ def main(grid: Grid, context: Context) -> None:
     strategy = FedAvg(fraction_train=config["fraction-train"])
     result = strategy.start(
         grid=grid,
-        initial_arrays=ArrayRecord(task.new_weights(config["hidden-units"], config["seed"])),
+        initial_arrays=ArrayRecord(task.new_weights(config)),
         num_rounds=config["num-server-rounds"],
         evaluate_fn=test_centrally,
     )

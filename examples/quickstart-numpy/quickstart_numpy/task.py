@@ -2,22 +2,23 @@
 
 import numpy as np
 
-PIXELS, DIGITS = 64, 10
+from quickstart_numpy.dataset import CLASSES, SOURCES
 
 
-def new_weights(hidden_units, seed):
+def new_weights(config):
     """Return the weights of a network with one hidden layer, not yet trained."""
-    rng = np.random.default_rng(seed)
+    pixels, hidden_units = np.prod(SOURCES[config["dataset"]].shape), config["hidden-units"]
+    rng = np.random.default_rng(config["seed"])
     return [
-        rng.normal(0, np.sqrt(2 / PIXELS), (PIXELS, hidden_units)).astype(np.float32),
+        rng.normal(0, np.sqrt(2 / pixels), (pixels, hidden_units)).astype(np.float32),
         np.zeros(hidden_units, np.float32),
-        rng.normal(0, np.sqrt(1 / hidden_units), (hidden_units, DIGITS)).astype(np.float32),
-        np.zeros(DIGITS, np.float32),
+        rng.normal(0, np.sqrt(1 / hidden_units), (hidden_units, CLASSES)).astype(np.float32),
+        np.zeros(CLASSES, np.float32),
     ]
 
 
 def forward(weights, x):
-    """Return the hidden layer's output and the probability of each digit."""
+    """Return the hidden layer's output and the probability of each class."""
     w1, b1, w2, b2 = weights
     hidden = np.maximum(x @ w1 + b1, 0)
     scores = hidden @ w2 + b2
@@ -29,6 +30,7 @@ def train(weights, x, y, *, epochs, learning_rate, batch_size=16):
     """Train by stochastic gradient descent; return weights and the last epoch's mean loss."""
     rng = np.random.default_rng(len(x))
     w1, b1, w2, b2 = weights
+    x = x.reshape(len(x), -1)
     loss = 0.0
     for _ in range(epochs):
         losses = []
@@ -52,6 +54,6 @@ def train(weights, x, y, *, epochs, learning_rate, batch_size=16):
 
 def test(weights, x, y):
     """Return loss and accuracy."""
-    probabilities = forward(weights, x)[1]
+    probabilities = forward(weights, x.reshape(len(x), -1))[1]
     loss = -np.log(probabilities[np.arange(len(y)), y] + 1e-9).mean()
     return float(loss), float((probabilities.argmax(axis=1) == y).mean())

@@ -1,1 +1,1 @@
-"""quickstart-sklearn: federated learning of handwritten digits."""
+"""Federated learning of handwritten digits with scikit-learn."""

@@ -1,52 +1,66 @@
-"""The images, and how they are dealt to the clients."""
+"""The images: those that come with scikit-learn, or sets of the Hugging Face Hub."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-DIGITS = 10
-FEWEST = 5  # images of a client
+from quickstart_sklearn.partition import deal
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set of images."""
+
+    shape: tuple  # height, width, channels
+    white: int  # the largest value
+    hub: str = ""  # its name there
+
+
+SOURCES = {
+    "digits": Source((8, 8, 1), 16),
+    "mnist": Source((28, 28, 1), 255, "ylecun/mnist"),
+    "cifar10": Source((32, 32, 3), 255, "uoft-cs/cifar10"),
+}
 
 
 @cache
-def load_data(seed):
-    """Return training images and labels, test images and labels; pixels are from 0 to 1."""
-    images, labels = load_digits(return_X_y=True)
-    x_train, x_test, y_train, y_test = train_test_split(
-        images.astype(np.float32) / 16, labels, test_size=0.2, random_state=seed, stratify=labels
-    )
-    return x_train, y_train, x_test, y_test
+def load_split(dataset, split, seed):
+    """Return the images and labels of a split, "train" or "test"."""
+    if dataset == "digits":
+        digits = load_digits()
+        parts = train_test_split(
+            digits.images, digits.target, test_size=0.2, random_state=seed, stratify=digits.target
+        )
+        return parts[split == "test" :: 2]
+    from datasets import load_dataset
+
+    images = load_dataset(SOURCES[dataset].hub, split=split).with_format("numpy")
+    image, label = images.column_names[:2]
+    return images[image], np.asarray(images[label][:])
+
+
+def pixels(images, indices, source):
+    """Return the images at some indices as numbers from 0 to 1."""
+    chosen = np.stack([images[int(index)] for index in indices])
+    return chosen.reshape(-1, *source.shape).astype(np.float32) / source.white
 
 
 @cache
-def partitions(num_partitions, alpha, seed):
-    """Deal the training images: for each partition, the indices of its images.
-
-    Each digit is spread over the partitions by a Dirichlet distribution.
-    """
-    rng = np.random.default_rng(seed)
-    labels = load_data(seed)[1]
-    if num_partitions * FEWEST > len(labels):
-        raise ValueError(f"{len(labels)} images are not enough for {num_partitions} clients")
-    parts = [[] for _ in range(num_partitions)]
-    for digit in range(DIGITS):
-        of_digit = rng.permutation(np.flatnonzero(labels == digit))
-        shares = rng.dirichlet([alpha] * num_partitions)
-        cuts = (np.cumsum(shares)[:-1] * len(of_digit)).astype(int)
-        for part, indices in zip(parts, np.split(of_digit, cuts), strict=True):
-            part.extend(indices)
-    for part in parts:
-        while len(part) < FEWEST:
-            part.append(max(parts, key=len).pop())
-    return [rng.permutation(part).astype(int) for part in parts]
-
-
-def load_partition(partition_id, num_partitions, alpha, seed):
+def load_partition(dataset, partition_id, num_partitions, alpha, seed):
     """Return one client's data: images and labels to train on, and some to evaluate on."""
-    x, y = load_data(seed)[:2]
-    indices = partitions(num_partitions, alpha, seed)[partition_id]
+    images, labels = load_split(dataset, "train", seed)
+    indices = deal(labels, num_partitions, alpha, seed)[partition_id]
+    x, y = pixels(images, indices, SOURCES[dataset]), labels[indices]
     held_out = len(indices) // 5
-    train, test = indices[held_out:], indices[:held_out]
-    return x[train], y[train], x[test], y[test]
+    return x[held_out:], y[held_out:], x[:held_out], y[:held_out]
+
+
+def load_test_set(dataset, seed):
+    """Return the images and labels that the server tests on."""
+    images, labels = load_split(dataset, "test", seed)
+    return pixels(images, range(len(labels)), SOURCES[dataset]), labels

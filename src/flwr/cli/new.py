@@ -3,40 +3,39 @@
 import keyword
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import Annotated
 
 import typer
 
-from flwr.cli.output import OutputFormat, reporting
-from flwr.config.spelling import suggestion
+from flwr.cli.frameworks import (
+    CHALLENGES,
+    DEFAULT_CHALLENGE,
+    FRAMEWORKS,
+    Framework,
+    challenge_named,
+    framework_named,
+    write_app,
+)
+from flwr.cli.output import FormatOption, OutputFormat, reporting
+from flwr.config.spelling import nearest
 from flwr.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 _NAME_RULE = "A name starts with a letter, and has letters, digits and hyphens only, 32 at most."
-_TAKEN = {"flwr", "numpy", "sklearn", "scipy", "test"}
-_RENAMED = {"gitignore": ".gitignore"}  # packaging tools would heed the real one
+_TAKEN = {
+    "datasets", "fastai", "flwr", "jax", "keras", "lightning", "mlx", "numpy", "pandas", "peft",
+    "scipy", "sklearn", "tensorflow", "test", "tests", "tokenizers", "torch", "transformers",
+    "xgboost",
+}  # fmt: skip
+_HUB_APP = re.compile(r"@[A-Za-z0-9_.-]+/(?P<app>[A-Za-z0-9_.-]+)(==\S*)?")
 
 
-@dataclass(frozen=True)
-class Framework:
-    """A template: folders laid over each other, and the words put into their placeholders."""
-
-    layers: tuple[str, ...]
-    words: dict[str, str]
-
-
-FRAMEWORKS = {
-    "numpy": Framework(("digits", "numpy"), {"library": "NumPy", "learning_rate": "0.1"}),
-    "sklearn": Framework(
-        ("digits", "sklearn"), {"library": "scikit-learn", "learning_rate": "0.03"}
-    ),
-}
+def _frameworks_like(incomplete: str) -> list[str]:
+    """Return the frameworks that begin so, for a shell to offer."""
+    spelt = [name if name.startswith(incomplete) else name.lower() for name in FRAMEWORKS]
+    return [name for name in spelt if name.startswith(incomplete)]
 
 
 def new(
@@ -44,60 +43,43 @@ def new(
         str | None, typer.Argument(help="The app's name, and its folder's.")
     ] = None,
     framework: Annotated[
-        str | None, typer.Option(help=f"One of: {', '.join(FRAMEWORKS)} (in any case).")
+        str | None,
+        typer.Option(
+            help=f"One of: {', '.join(FRAMEWORKS)} (in any case).", autocompletion=_frameworks_like
+        ),
+    ] = None,
+    challenge: Annotated[
+        str | None,
+        typer.Option(help=f"What a FlowerTune app is about: {', '.join(CHALLENGES)}."),
     ] = None,
     username: Annotated[
         str | None, typer.Option(help="The app's publisher; by default your user name.")
     ] = None,
+    output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
     """Make a new app in a folder of its own. Works offline."""
-    with reporting(OutputFormat.DEFAULT):
+    with reporting(output_format) as result:
         name = _name(app_name)
         chosen = _framework(framework)
+        about = _challenge(challenge, chosen)
         publisher = _publisher(username)
         folder = Path(name)
         _check_free(folder)
-        write_app(folder, chosen, publisher)
+        write_app(folder, chosen.name, publisher, about)
+        result.update(
+            {
+                "app": name,
+                "folder": str(folder.absolute()),
+                "framework": chosen.name,
+                "publisher": publisher,
+            }
+        )
+        if output_format is OutputFormat.JSON:
+            return
         typer.echo(
-            f"Created the {chosen} app '{name}'. Run it with\n\n    flwr run {name}\n\n"
+            f"Created the {chosen.name} app '{name}'. Run it with\n\n    flwr run {name}\n\n"
             f"or, to change it first:\n\n    cd {name}\n    pip install -e .\n    flwr run .\n"
         )
-
-
-def write_app(folder: Path, framework: str, publisher: str) -> None:
-    """Write the files of an app.
-
-    Parameters
-    ----------
-    folder : Path
-        Created if missing; its name is the app's.
-    framework : str
-        A key of :data:`FRAMEWORKS`.
-    publisher : str
-        The app's publisher.
-    """
-    template = FRAMEWORKS[framework]
-    package = folder.name.replace("-", "_")
-    words = {**template.words, "name": folder.name, "package": package, "publisher": publisher}
-    for layer in template.layers:
-        for relative, file in _template_files(files("flwr.cli").joinpath("templates", layer)):
-            parts = [package if part == "package" else part for part in relative]
-            target = folder.joinpath(*parts[:-1], _RENAMED.get(parts[-1], parts[-1]))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            text = Template(file.read_text(encoding="utf-8")).substitute(words)
-            target.write_text(text, encoding="utf-8")
-
-
-def _template_files(
-    folder: Traversable, inside: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Traversable]]:
-    for entry in folder.iterdir():
-        path = (*inside, entry.name)
-        if entry.is_dir():
-            if entry.name != "__pycache__":
-                yield from _template_files(entry, path)
-        else:
-            yield path, entry
 
 
 def _may_ask() -> bool:
@@ -106,11 +88,13 @@ def _may_ask() -> bool:
 
 def _name(given: str | None) -> str:
     """Return the app's name; ask for it on a terminal if it is missing or wrong."""
+    if given and given.startswith("@"):
+        raise _from_a_hub(given)
     name = given
     while True:
         if name is None and not _may_ask():
             raise ConfigError(
-                "The app has no name", hint="Write: flwr new my-app --framework numpy"
+                "The app has no name", hint="Write: flwr new my-app --framework NumPy"
             )
         if name is None:
             name = str(typer.prompt("Name of the app"))
@@ -125,8 +109,6 @@ def _name(given: str | None) -> str:
 
 def _wrong_name(name: str) -> str:
     package = name.replace("-", "_").lower()
-    if name.startswith("@"):
-        return f"'{name}' is an app of a hub, which this version cannot fetch"
     if not _NAME.fullmatch(name):
         return f"'{name}' is no valid name for an app"
     if package in _TAKEN or package in sys.stdlib_module_names or keyword.iskeyword(package):
@@ -141,23 +123,48 @@ def _sanitised_hint(name: str) -> str:
     return f" For example: {sanitised}" if fits else " For example: my-app"
 
 
-def _framework(given: str | None) -> str:
-    """Return the framework's key; ask for it on a terminal if it is missing."""
-    if given is None:
-        if not _may_ask():
+def _from_a_hub(spec: str) -> ConfigError:
+    """Say what to use instead of an app such as ``@flwrlabs/quickstart-pytorch==1.0.0``."""
+    hub_app = _HUB_APP.fullmatch(spec)
+    words = re.split(r"[-_.]", hub_app["app"].lower()) if hub_app else []
+    by_name = {name.lower(): name for name in FRAMEWORKS}
+    found = [by_name[near] for word in words if (near := nearest(word, by_name, cutoff=0.8))]
+    name = hub_app["app"] if found and hub_app and not _wrong_name(hub_app["app"]) else "my-app"
+    return ConfigError(
+        f"'{spec}' is an app of a hub, and a hub cannot be reached from here",
+        hint=f"Apps are made from templates: flwr new {name} --framework {[*found, 'NumPy'][0]}. "
+        f"There are: {', '.join(FRAMEWORKS)}.",
+    )
+
+
+def _framework(given: str | None) -> Framework:
+    """Return the template; ask for it on a terminal if it is missing."""
+    if given is None and not _may_ask():
+        raise ConfigError(
+            "No framework is given", hint=f"Add --framework with one of: {', '.join(FRAMEWORKS)}."
+        )
+    return framework_named(given or _choice("Framework", list(FRAMEWORKS), default="NumPy"))
+
+
+def _challenge(given: str | None, framework: Framework) -> str:
+    """Return what the app is about; ask for it on a terminal if that is to be chosen."""
+    if given is not None:
+        if not framework.challenges:
             raise ConfigError(
-                "No framework is given", hint=f"Add --framework: {' or '.join(FRAMEWORKS)}."
+                f"--challenge is for FlowerTune, not for {framework.name}", hint="Leave it out."
             )
-        for number, key in enumerate(FRAMEWORKS, start=1):
-            typer.echo(f"  {number}. {key}")
-        keys = list(FRAMEWORKS)
-        choices = {str(number): key for number, key in enumerate(keys, start=1)}
-        given = str(typer.prompt("Framework (number or name)", default=keys[0]))
-        given = choices.get(given.strip(), given)
-    key = given.strip().lower()
-    if key not in FRAMEWORKS:
-        raise ConfigError(f"There is no template '{given}'; {suggestion(key, FRAMEWORKS)}")
-    return key
+        return challenge_named(given)
+    if framework.challenges and _may_ask():
+        return challenge_named(_choice("Challenge", CHALLENGES, default=DEFAULT_CHALLENGE))
+    return DEFAULT_CHALLENGE
+
+
+def _choice(what: str, names: Sequence[str], *, default: str) -> str:
+    """Show a numbered menu and return what was chosen, by number or name."""
+    for number, name in enumerate(names, start=1):
+        typer.echo(f"  {number:2}. {name}")
+    given = str(typer.prompt(f"{what} (number or name)", default=default)).strip()
+    return names[int(given) - 1] if given.isdecimal() and 0 < int(given) <= len(names) else given
 
 
 def _publisher(given: str | None) -> str:

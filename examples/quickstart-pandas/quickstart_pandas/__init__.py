@@ -1,0 +1,1 @@
+"""Federated statistics with pandas."""

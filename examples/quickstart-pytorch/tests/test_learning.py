@@ -1,0 +1,18 @@
+"""A few rounds of the app in this process: no network, no other processes."""
+
+import torch
+from flwr.app import ArrayRecord
+from flwr.serverapp.strategy import FedAvg
+from flwr.testing import federation
+
+from quickstart_pytorch import task
+from quickstart_pytorch.client_app import app
+
+
+def test_clients_learn(config):
+    torch.set_num_threads(1)  # more would be slower: the model is small
+    weights = ArrayRecord(task.new_model(config).state_dict())
+    with federation(app, nodes=3, run_config=config) as grid:
+        result = FedAvg().start(grid, weights, num_rounds=2)
+    losses = [metrics["train-loss"] for metrics in result.train_metrics_clientapp.values()]
+    assert losses[-1] < losses[0]

@@ -1,1 +1,0 @@
-"""$name: federated learning of handwritten digits."""

@@ -1,0 +1,54 @@
+"""What a client does when the server asks it to train or to evaluate."""
+
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from $package import task
+from $package.dataset import load_partition
+
+app = ClientApp()
+
+
+def my_data(context: Context):
+    """Return this client's examples and labels: to train on, and to evaluate on."""
+    node, config = context.node_config, context.run_config
+    return load_partition(
+        config["dataset"],
+        node["partition-id"],
+        node["num-partitions"],
+        config["alpha"],
+        config["seed"],
+    )
+
+
+def model_in(msg: Message, context: Context):
+    """Return the model that the server sent."""
+    model = task.new_model(context.run_config)
+    model.load_state_dict(msg.content["arrays"].to_torch_state_dict())
+    return model
+
+
+@app.train()
+def train(msg: Message, context: Context) -> Message:
+    """Train the model that the server sent on this client's own data."""
+    model = model_in(msg, context)
+    x, y, _, _ = my_data(context)
+    loss = task.train(
+        model,
+        x,
+        y,
+        epochs=context.run_config["local-epochs"],
+        learning_rate=context.run_config["learning-rate"],
+    )
+    metrics = MetricRecord({"train-loss": loss, "num-examples": len(x)})
+    content = RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics})
+    return Message(content=content, reply_to=msg)
+
+
+@app.evaluate()
+def evaluate(msg: Message, context: Context) -> Message:
+    """Test the model that the server sent on data that this client did not train on."""
+    _, _, x, y = my_data(context)
+    loss, accuracy = task.test(model_in(msg, context), x, y)
+    metrics = MetricRecord({"loss": loss, "accuracy": accuracy, "num-examples": len(x)})
+    return Message(content=RecordDict({"metrics": metrics}), reply_to=msg)
