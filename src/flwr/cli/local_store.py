@@ -18,6 +18,15 @@ def runs_dir() -> Path:
     return state_dir() / "runs"
 
 
+def has_store() -> bool:
+    """Return whether anything was ever run here; to ask saves loading what opens a database."""
+    return _path().exists()
+
+
+def _path() -> Path:
+    return state_dir() / "runs.db"
+
+
 @contextlib.contextmanager
 def open_store(*, fresh: bool = False) -> "Iterator[Store]":
     """Open the database; runs whose process is gone are marked as failed.
@@ -36,7 +45,7 @@ def open_store(*, fresh: bool = False) -> "Iterator[Store]":
 
     gc.enable()
     try:
-        store = Store.open(state_dir() / "runs.db", fresh=fresh)
+        store = Store.open(_path(), fresh=fresh)
     except DatabaseDamagedError as error:
         error.hint = (
             "It is left as it is. To put it aside and go on with a new one: "

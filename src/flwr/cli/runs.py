@@ -37,8 +37,10 @@ def read_runs(place: Place, run_id: int | None = None, limit: int | None = None)
         If there is no such run.
     """
     if place.address is None:
-        from flwr.cli.local_store import open_store
+        from flwr.cli.local_store import has_store, open_store
 
+        if run_id is None and not has_store():
+            return Listing([], clock.unix_now())
         with open_store() as local:
             found = local.runs(limit=limit) if run_id is None else [local.run(run_id)]
             return Listing([of_store(run) for run in found], clock.unix_now())

@@ -178,6 +178,12 @@ def test_row_12_12_starting_loads_little(flwr: Flwr, arguments: str, more: tuple
     assert ended.out.splitlines()[-1] == "loaded: []", ended.err
 
 
+def test_a_first_look_makes_no_database(flwr: Flwr) -> None:
+    assert "There are no runs yet." in flwr("ls").out
+    assert not list(flwr.home.rglob("*.db"))
+    assert flwr("ls", "--run-id", "42").code == 1
+
+
 def test_row_12_1_every_help_page_is_shown(flwr: Flwr) -> None:
     assert os.access(COMMAND, os.X_OK)
     assert "Usage: flwr" in flwr("-h").out
