@@ -64,11 +64,20 @@ def start_simulation(
     -------
     History
         What was measured.
+
+    Raises
+    ------
+    ValueError
+        If there are no clients, or not even one client's resources.
+    SystemExit
+        If `clients_ids` are given.
     """
     warn_deprecated_feature("flwr.simulation.start_simulation(): use the `flwr run` command.")
     if clients_ids is not None:
         log(ERROR, "`clients_ids` is not supported any more: use the context's `partition-id`.")
         sys.exit("start_simulation: `clients_ids` is not supported any more.")
+    if isinstance(num_clients, bool) or not isinstance(num_clients, int) or num_clients < 1:
+        raise ValueError(f"num_clients must be a whole number of 1 or more, not {num_clients!r}.")
     given = dict(ray_init_args or {})
     idle = sorted({*given} - _OURS)
     if idle:

@@ -93,6 +93,12 @@ def test_names_of_simulations_at_their_other_paths(path: str, name: str) -> None
     assert getattr(importlib.import_module(path), name) is getattr(flwr.simulation, name)
 
 
+@pytest.mark.parametrize("count", [0, -1, True, "3", None])
+def test_a_simulation_names_its_own_argument(count: Any) -> None:
+    with pytest.raises(ValueError, match="num_clients must be a whole number of 1 or more"):
+        flwr.simulation.start_simulation(client_fn=lambda context: CLIENT, num_clients=count)
+
+
 def test_connections_of_simulations_say_what_there_is_instead() -> None:
     with pytest.raises(NotImplementedError, match="flower-superlink --simulation"):
         flwr.simulation.SimulationIoConnection("127.0.0.1:9096", root_certificates=None)
