@@ -102,7 +102,7 @@ def test_commands_and_their_options_are_documented(name: str) -> None:
 
 
 def test_environment_variables_are_documented() -> None:
-    text = (PROJECT / "docs" / "configuration.md").read_text()
+    text = (PROJECT / "docs" / "reference" / "environment.md").read_text()
     sources = (PROJECT / "src" / "flwr").rglob("*.py")
     names = {n for file in sources for n in re.findall(r"\bFLWR_[A-Z_]+", file.read_text())}
     names -= {event.name for event in EventType} | {"FLWR_DIR"}  # legacy names of other things
