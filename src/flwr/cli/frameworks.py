@@ -1,17 +1,16 @@
 """The templates of ``flwr new``: folders that are laid over each other."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.config.spelling import nearest
 from flwr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 _WORDS = "words.toml"  # of a layer, for the placeholders of all
 _RENAMED = {"gitignore": ".gitignore"}  # packaging tools would heed the real one
@@ -115,6 +114,9 @@ def write_app(
     challenge : str
         What a FlowerTune app is about: one of `CHALLENGES`.
     """
+    from importlib.resources import files
+    from string import Template
+
     package = folder.name.replace("-", "_")
     names = {"name": folder.name, "package": package, "publisher": publisher}
     template = FRAMEWORKS[framework]
@@ -131,8 +133,11 @@ def write_app(
             target.write_text(text, encoding="utf-8")
 
 
-def _words(layers: list[Traversable], names: dict[str, str]) -> dict[str, str]:
+def _words(layers: "list[Traversable]", names: dict[str, str]) -> dict[str, str]:
     """Return what replaces the placeholders: later layers replace texts and add to lists."""
+    import tomllib
+    from string import Template
+
     merged: dict[str, Any] = {}
     for layer in layers:
         if (file := layer.joinpath(_WORDS)).is_file():
@@ -151,8 +156,8 @@ def _words(layers: list[Traversable], names: dict[str, str]) -> dict[str, str]:
 
 
 def _template_files(
-    folder: Traversable, inside: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Traversable]]:
+    folder: "Traversable", inside: tuple[str, ...] = ()
+) -> "Iterator[tuple[tuple[str, ...], Traversable]]":
     for entry in folder.iterdir():
         path = (*inside, entry.name)
         if entry.is_dir():
