@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format type imports docs check bench chaos faults large images test-images nightly hooks clean
+.PHONY: help demo test lint format type imports docs check bench chaos faults large templates images test-images nightly hooks clean
 
 help: ## list these tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +65,11 @@ images: $(VENV)/.has-package ## build the container images with Docker or Builda
 test-images: $(VENV)/.has-test ## build the images on a Debian of our own and run them (as root, or with a Docker daemon)
 	@tests/images/run.sh
 
-nightly: chaos test-images $(VENV)/.has-test $(VENV)/.has-nginx ## run all tests, the long ones too
+templates: $(VENV)/.has-package ## run an app of each template of `flwr new`, each in an environment of its own
+	@echo "== flwr new, flwr run and pytest for each template"
+	@$(BIN)/python tests/acceptance/templates/everywhere.py $(ARGS)
+
+nightly: chaos test-images templates $(VENV)/.has-test $(VENV)/.has-nginx ## run all tests, the long ones too
 	@echo "== pytest, slow tests included"
 	@$(BIN)/python -m pytest --ignore tests/images/test_built_images.py
 
