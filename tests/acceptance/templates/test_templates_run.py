@@ -15,13 +15,15 @@ def made(run: Run, framework: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("framework", ["PyTorch", "XGBoost"])  # NumPy, sklearn: test_cli_course
-def test_a_new_app_learns(run: Run, framework: str) -> None:
+@pytest.mark.parametrize(
+    ("framework", "rounds"), [("PyTorch", 7), ("XGBoost", 10)]
+)  # NumPy, sklearn: test_cli_course
+def test_a_new_app_learns(run: Run, framework: str, rounds: int) -> None:
     made(run, framework)
-    ran = run("flwr", "run", "my-app", "--format", "json", "-c", "num-server-rounds=7")
+    ran = run("flwr", "run", "my-app", "--format", "json", "-c", f"num-server-rounds={rounds}")
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout)
-    assert (result["rounds"], result["failures"]) == (7, 0)
+    assert (result["rounds"], result["failures"]) == (rounds, 0)
     assert result["metrics"]["server"]["accuracy"] >= 0.88
     assert [*Path(result["artifacts"]).glob("model.*")]
 
