@@ -45,5 +45,7 @@ def test_driver_prints_a_table_with_a_column_for_upstream(monkeypatch: pytest.Mo
     assert [row.split(" | ")[1] for row in rows] == [
         "import flwr.app, beyond NumPy",
         "flwr --version",
+        "flwr --help",
+        "flwr ls, of this machine",
     ]
     assert all(cell.strip() for row in rows for cell in row.strip("|").split("|"))

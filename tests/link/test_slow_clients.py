@@ -26,7 +26,7 @@ HELLO = HEAD % 18 + b'{"instance": "me"}'
 def hasty(shelf: FolderShelf) -> Iterator[Hub]:
     limits = Limits(
         head_seconds=0.3,
-        stall_seconds=0.3,
+        stall_seconds=1.0,
         slowest=1000,
         idle_seconds=0.5,
         transfers=1,
