@@ -320,14 +320,14 @@ class _Course:
         from flwr.app.events import RunFinished
         from flwr.store import RunEvent
 
-        event, details = RunEvent.COMPLETE, ""
+        event, cause = RunEvent.COMPLETE, ""
         if isinstance(error, KeyboardInterrupt):
             by = "SIGTERM" if isinstance(error, Terminated) else "Ctrl-C"
-            event, details = RunEvent.STOP, f"Interrupted by {by}"
+            event, cause = RunEvent.STOP, f"Interrupted by {by}"
         elif error is not None:
-            event, details = RunEvent.FAIL, _cause(error).splitlines()[0]
-        self.run = self.store.move(self.run.run_id, event, details)
-        self.store.record(self.run.run_id, RunFinished(self.run.state.value, details))
+            event, cause = RunEvent.FAIL, _cause(error, self.request.app.app_dir)
+        self.run = self.store.move(self.run.run_id, event, cause.partition("\n")[0])
+        self.store.record(self.run.run_id, RunFinished(self.run.state.value, cause))
 
     def _sum_up(self) -> None:
         from flwr.cli.summary import print_summary

@@ -55,6 +55,7 @@ def _print(facts: "Facts", diagnosis: "Diagnosis") -> None:
 
 def _here(run_id: int) -> "Facts":
     """Gather what this machine knows of a run in place."""
+    from flwr.app.events import RunFinished
     from flwr.cli.local_store import open_store, runs_dir
     from flwr.runtime.facts import Facts
     from flwr.store import RunDir
@@ -63,11 +64,13 @@ def _here(run_id: int) -> "Facts":
         run = store.run(run_id)
         events = store.events(run_id)
     told = _told(recorded.event for recorded in events)
+    last = events[-1].event if events else None
     newest = max((recorded.at for recorded in events), default=_unix(run.changed_at))
     return Facts(
         run_id=run_id,
         state=run.state.value,
-        details=run.details,
+        # The event also tells where in the app it was.
+        details=last.details if isinstance(last, RunFinished) else run.details,
         told=told,
         elapsed=unix_now() - _unix(run.pending_at),
         quiet=unix_now() - newest,

@@ -172,7 +172,8 @@ def _of_failed(facts: Facts) -> Diagnosis:
     headline = facts.details.partition("\n")[0] or "It failed, and nothing is recorded of why"
     if cause in (Cause.IMPORT_ERROR, Cause.APP_NOT_LOADED):
         headline += f" (on {_server_side(facts)})"
-    return Diagnosis(cause, headline, tuple(evidence), _advice(cause, facts, facts.details))
+    told = facts.details.partition("\n")[0]
+    return Diagnosis(cause, headline, tuple(evidence), _advice(cause, facts, told))
 
 
 def _of_client(facts: Facts, first: NodeFailure, all_failed: str) -> Diagnosis:

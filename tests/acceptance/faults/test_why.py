@@ -48,6 +48,8 @@ def test_the_run_and_why_name_the_same_cause(bench: Bench, fault: str, cause: st
     assert told["cause"] == cause
     assert told["headline"].partition(" (on ")[0] in run.text
     assert told["advice"]
+    if fault == "client_import":  # where it is missed, and not where the ServerApp heard of it
+        assert any("client" in line and "line" in line for line in told["evidence"])
 
 
 def test_a_completed_run_with_failures(bench: Bench) -> None:
