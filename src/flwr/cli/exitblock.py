@@ -118,7 +118,7 @@ _LIST = (
         305,
         "SUPERNODE_CONNECTION_ERROR",
         "The SuperNode never reached its SuperLink.",
-        "Try the address by itself: curl http://HOST:PORT/health.",
+        "Try the address by itself: curl http://HOST:PORT/health (with TLS: https, --cacert).",
     ),
     _never(400, "SUPEREXEC_INVALID_PLUGIN_CONFIG", "Plugins have no settings here."),
     ExitCode(

@@ -61,7 +61,7 @@ def ls(
     federation_config: IdleFederationConfig = None,
     output_format: FormatOption = OutputFormat.DEFAULT,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first. `flwr ls` is the same."""
     if run_id is not None and (limit is not None or runs):
         raise typer.BadParameter("--run-id shows one run; it excludes --limit and --runs.")
     with reporting(output_format) as result:

@@ -102,8 +102,8 @@ def _name(given: str | None) -> str:
         if not wrong:
             return name
         if not _may_ask():
-            raise ConfigError(wrong, hint=_NAME_RULE + _sanitised_hint(name))
-        typer.echo(f"{wrong}. {_NAME_RULE}", err=True)
+            raise ConfigError(wrong, hint=_name_hint(name))
+        typer.echo(f"{wrong}. {_name_hint(name)}", err=True)
         name = None
 
 
@@ -116,11 +116,14 @@ def _wrong_name(name: str) -> str:
     return ""
 
 
-def _sanitised_hint(name: str) -> str:
+def _name_hint(name: str) -> str:
+    """Return the rule that a name breaks, if it is that, and a name near it that can be had."""
+    if _NAME.fullmatch(name):
+        return f"For example: my-{name}"
     sanitised = re.sub(r"[^A-Za-z0-9]+", "-", name)
     sanitised = re.sub(r"^[^A-Za-z]+", "", sanitised).strip("-")[:32].rstrip("-")
     fits = sanitised and not _wrong_name(sanitised)
-    return f" For example: {sanitised}" if fits else " For example: my-app"
+    return f"{_NAME_RULE} For example: {sanitised if fits else 'my-app'}"
 
 
 def _from_a_hub(spec: str) -> ConfigError:
