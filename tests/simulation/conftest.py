@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from flwr.app import Context
@@ -24,10 +25,7 @@ def shared_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 def children() -> set[int]:
-    found = set()
-    for task in Path("/proc/self/task").iterdir():
-        found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return found
+    return {child.pid for child in psutil.Process().children()}
 
 
 @pytest.fixture(autouse=True)
