@@ -14,10 +14,11 @@ from flwr.app.events import Exchange, NodeOutcome
 from flwr.errors import DatabaseNewerError, StoreError
 from flwr.store import RunEvent, RunState, Store
 from flwr.store.database import MIGRATIONS
+from flwr.store.format import REVISION
 from flwr.store.hub import HubStore
 from flwr.store.hubrecords import NewBody, NewMessage, NewReply
 from flwr.store.records import NewRun
-from flwr.store.schema import REVISION, metadata
+from flwr.store.schema import metadata
 
 
 def rows(path: Path, query: str) -> list[Any]:

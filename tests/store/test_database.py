@@ -9,7 +9,8 @@ from sample_runs import new_run
 from flwr.app.events import RoundStarted
 from flwr.errors import DatabaseDamagedError, DatabaseNewerError, StoreError
 from flwr.store import Store
-from flwr.store.schema import REVISION, metadata
+from flwr.store.format import REVISION
+from flwr.store.schema import metadata
 
 
 def run_sql(path: Path, *statements: str) -> list[tuple[object, ...]]:

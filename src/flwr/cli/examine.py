@@ -165,7 +165,7 @@ def _database() -> str:
     if not path.exists():
         return f"there is none yet; the first run makes {path}"
     from flwr.cli.local_store import open_store
-    from flwr.store.schema import REVISION
+    from flwr.store.format import REVISION
 
     with open_store() as store:
         runs = len(store.runs())

@@ -10,7 +10,7 @@ from flwr.config import state_dir
 from flwr.errors import DatabaseDamagedError
 
 if TYPE_CHECKING:
-    from flwr.store import Store
+    from flwr.store import Run, Store
 
 
 def runs_dir() -> Path:
@@ -25,6 +25,22 @@ def has_store() -> bool:
 
 def _path() -> Path:
     return state_dir() / "runs.db"
+
+
+def listed_runs(limit: int | None = None) -> "list[Run]":
+    """Return the runs of this machine, the newest first; dead ones are marked as failed.
+
+    A database is opened only for what needs it: to load what does so takes longer than the rest.
+    """
+    if not has_store():
+        return []
+    from flwr.store.glance import ended_runs
+
+    found = ended_runs(_path(), limit)
+    if found is None:
+        with open_store() as store:
+            found = store.runs(limit=limit)
+    return found
 
 
 @contextlib.contextmanager

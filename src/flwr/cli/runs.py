@@ -37,13 +37,14 @@ def read_runs(place: Place, run_id: int | None = None, limit: int | None = None)
         If there is no such run.
     """
     if place.address is None:
-        from flwr.cli.local_store import has_store, open_store
+        from flwr.cli.local_store import listed_runs, open_store
 
-        if run_id is None and not has_store():
-            return Listing([], clock.unix_now())
-        with open_store() as local:
-            found = local.runs(limit=limit) if run_id is None else [local.run(run_id)]
-            return Listing([of_store(run) for run in found], clock.unix_now())
+        if run_id is None:
+            found = listed_runs(limit)
+        else:
+            with open_store() as local:
+                found = [local.run(run_id)]
+        return Listing([of_store(run) for run in found], clock.unix_now())
     from flwr.cli.superlink import connected
     from flwr.transport.control import RUNS, RunsQuestion
 

@@ -15,8 +15,7 @@ from flwr.runtime.appprocess import LaunchFacts, info_of
 from flwr.runtime.linkgrid import LinkGrid
 from flwr.runtime.reporter import Reporter
 from flwr.store.hub import HubStore
-from flwr.store.records import NewRun
-from flwr.store.store import new_run_id
+from flwr.store.records import NewRun, new_run_id
 from flwr.superlink.serve import Superlink
 from flwr.superlink.settings import Isolation, Port, Service, Settings
 from flwr.transport import appio

@@ -23,6 +23,7 @@ from flwr.errors import DatabaseDamagedError, DatabaseNewerError
 from flwr.store import schema
 from flwr.store.compiled import driver_of
 from flwr.store.faults import KEPT_HINT, faults, folder_fault
+from flwr.store.format import REVISION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -123,7 +124,7 @@ def _use_write_ahead_log(engine: Engine, deadline: float) -> None:
 def _prepare(engine: Engine, name: str) -> None:
     with faults(name):
         with engine.connect() as connection:
-            if _revision(connection) == schema.REVISION:
+            if _revision(connection) == REVISION:
                 return
         writing = engine.execution_options(**{DURABILITY: "full"})
         with writing.begin() as connection:
@@ -132,13 +133,13 @@ def _prepare(engine: Engine, name: str) -> None:
 
 def _bring_up_to_date(connection: Connection, name: str) -> None:
     revision = _revision(connection)
-    if revision == schema.REVISION:  # another process was faster
+    if revision == REVISION:  # another process was faster
         return
     tables = inspect(connection).get_table_names()
     if not tables:
         schema.metadata.create_all(connection, checkfirst=False)
         schema.stamp_metadata.create_all(connection, checkfirst=False)
-        connection.execute(insert(schema.stamp).values(version_num=schema.REVISION))
+        connection.execute(insert(schema.stamp).values(version_num=REVISION))
     elif schema.stamp.name not in tables:
         raise DatabaseDamagedError(
             f"{name} is the database of another program (its tables: {', '.join(tables[:5])}).",
@@ -171,7 +172,7 @@ def _migrate(connection: Connection, revision: str | None, name: str) -> None:
     except CommandError as error:
         raise DatabaseNewerError(
             f"{name} was written by a newer version (its revision is {revision}, "
-            f"this version knows {schema.REVISION}).",
+            f"this version knows {REVISION}).",
             hint="Use that version, or set FLWR_HOME to another folder.",
         ) from error
     command.upgrade(config, "head")

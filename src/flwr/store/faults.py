@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
 from flwr.errors import DatabaseDamagedError, DiskFullError, StoreError
 
 KEPT_HINT = (
@@ -33,6 +31,8 @@ _HINTS = {
 @contextmanager
 def faults(database: str) -> Iterator[None]:
     """Raise what SQLAlchemy raises inside as a ``StoreError`` that names `database`."""
+    from sqlalchemy.exc import SQLAlchemyError  # as below: run folders have faults without SQL
+
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
@@ -57,6 +57,8 @@ def disk_fault(error: OSError, path: Path) -> StoreError:
 
 
 def _translated(error: Exception, database: str) -> StoreError:
+    from sqlalchemy.exc import DBAPIError
+
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest tells the kind of the kind
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:

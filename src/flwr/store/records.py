@@ -1,13 +1,24 @@
 """What the store takes and gives: frozen records, without any SQL."""
 
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flwr.clock import iso
 from flwr.store.lifecycle import RunState
 
 if TYPE_CHECKING:  # `flwr ls` needs no numpy, which flwr.app brings along
     from flwr.app.events import Event
+
+MAX_RUN_ID = 2**63 - 1
+_TIMES = ("pending_at", "starting_at", "running_at", "finished_at", "last_event_at")
+
+
+def new_run_id() -> int:
+    """Return a random positive 63-bit number: no two runs ever get the same one."""
+    return secrets.randbelow(MAX_RUN_ID) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +90,12 @@ class Run:
     def last_sign_of_life(self) -> float:
         """Return the Unix seconds of the newest event or change of state."""
         return max(_unix(self.changed_at), _unix(self.last_event_at or self.pending_at))
+
+
+def run_of(row: Mapping[str, Any]) -> Run:
+    """Return the run of a row, which has a column for each of its fields; its times are numbers."""
+    times = {name: None if row[name] is None else iso(row[name]) for name in _TIMES}
+    return Run(**{**row, **times, "state": RunState(row["state"])})
 
 
 class UnknownEvent(NamedTuple):

@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from flwr.clock import iso
 from flwr.errors import RunNotFoundError, RunStateError, StoreError
 from flwr.store.lifecycle import LIVE_STATES, RunEvent, RunState, next_state
-from flwr.store.records import NewRun, RecordedEvent, Run, UnknownEvent
+from flwr.store.records import MAX_RUN_ID, NewRun, RecordedEvent, Run, UnknownEvent, run_of
 from flwr.store.schema import events, runs
 
 if TYPE_CHECKING:  # reading runs needs no numpy, which flwr.app brings along
     from flwr.app.events import Event
 
-MAX_RUN_ID = 2**63 - 1
-_TIMES = ("pending_at", "starting_at", "running_at", "finished_at", "last_event_at")
 _SUGGESTED_FROM = 1_000  # newest runs among which a mistyped id is looked for
 
 
@@ -180,11 +177,7 @@ def _row(connection: Connection, run_id: int) -> Row[Any]:
 
 
 def _run(row: Row[Any]) -> Run:
-    values = {field.name: getattr(row, field.name) for field in fields(Run)}
-    for name in _TIMES:
-        values[name] = None if values[name] is None else iso(values[name])
-    values["state"] = RunState(values["state"])
-    return Run(**values)
+    return run_of({field.name: getattr(row, field.name) for field in fields(Run)})
 
 
 def _not_found(connection: Connection, run_id: int) -> RunNotFoundError:

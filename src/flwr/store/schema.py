@@ -1,8 +1,7 @@
-"""The tables. A change here needs a revision in ``migrations/versions`` and a new ``REVISION``."""
+"""The tables. A change needs a revision in ``migrations/versions``, and ``format.REVISION``."""
 
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -19,22 +18,22 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"
+from flwr.store.format import pack, unpack
 
 
 class Packed(TypeDecorator[dict[str, Any]]):
-    """A dict of plain values as msgpack, which keeps NaN and tells 1 from 1.0."""
+    """A dict of plain values, packed."""
 
     impl = LargeBinary
     cache_ok = True
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> bytes | None:
         """Pack."""
-        return None if value is None else msgspec.msgpack.encode(value)
+        return None if value is None else pack(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
         """Unpack."""
-        return None if value is None else msgspec.msgpack.decode(value, type=dict[str, Any])
+        return None if value is None else unpack(value)
 
 
 metadata = MetaData(

@@ -1,6 +1,5 @@
 """The store: what is known about runs, in one database that several processes share."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -19,11 +18,6 @@ if TYPE_CHECKING:  # `flwr ls` needs no numpy, which flwr.app brings along
     from flwr.app.events import Event
 
 T = TypeVar("T")
-
-
-def new_run_id() -> int:
-    """Return a random positive 63-bit number: no two runs ever get the same one."""
-    return secrets.randbelow(runs.MAX_RUN_ID) + 1
 
 
 class Store:

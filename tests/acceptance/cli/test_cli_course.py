@@ -327,6 +327,28 @@ def test_the_version_loads_no_command_line_library(flwr: Flwr) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
+def test_runs_that_have_ended_are_listed_without_loading_sqlalchemy(
+    flwr: Flwr, app: Callable[..., Path]
+) -> None:
+    assert flwr("run", app()).code == 0
+    program = (
+        "import sys; sys.argv[1:] = ['ls', '--format', 'json']\n"
+        "from flwr.cli.entry import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'numpy', 'sqlalchemy'} & set(sys.modules)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        timeout=60,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "FLWR_HOME": str(flwr.home)},
+    )
+    assert json.loads(told.stdout) == json.loads(flwr("ls", "--format", "json").out)
+
+
 def test_examples_are_what_the_templates_write(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("generate", ROOT / "examples" / "generate.py")
     assert spec
