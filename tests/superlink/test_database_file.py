@@ -79,23 +79,57 @@ def test_a_bare_name_lands_in_the_state_folder(shared: Path) -> None:
     assert ended.returncode == 1
 
 
-@pytest.mark.parametrize("existing", [False, True])
-def test_another_users_folder_ends_it_with_the_command_that_helps(
-    existing: bool, shared: Path
+ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="makes files of another user")
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("what", ["folder", "closed folder", "database", "blobs"])
+def test_what_belongs_to_another_user_ends_it_with_the_command_that_helps(
+    what: str, shared: Path
 ) -> None:
+    state = shared / "state"
+    state.mkdir()
+    blobs = state / "state.db.blobs"
+    blobs.mkdir(mode=0o700)
+    (blobs / ".lock").touch()
+    (state / "state.db").touch(mode=0o600)
+    for path in (state, blobs, blobs / ".lock", state / "state.db"):
+        os.chown(path, OTHER, OTHER)
+    refused = {"database": state / "state.db", "blobs": blobs}.get(what, state)
+    os.chown(refused, 0, 0)
+    state.chmod(0o700 if what == "closed folder" else 0o755)
+    ended = superlink(shared, "state.db", state)
+    assert ended.returncode == 1
+    assert f"{refused} cannot be written by user {OTHER}: it belongs to user 0." in ended.stderr
+    assert f"sudo chown -R {OTHER}:{OTHER} {state} (in a container" in ended.stderr
+    assert ended.stderr.count("Exit Code: 104") == 1
+    assert "Traceback" not in ended.stderr
+
+
+@ROOT_ONLY
+def test_nobody_is_told_to_give_away_the_folder_above(shared: Path) -> None:
+    wanted = shared / "new" / "newer"
+    ended = superlink(shared, str(wanted / "state.db"), shared)
+    assert ended.returncode == 1
+    assert f"there is no folder {wanted}, and user {OTHER} cannot make it" in ended.stderr
+    assert f"sudo mkdir -p {wanted} && sudo chown {OTHER}:{OTHER} {wanted}" in ended.stderr
+    assert "chown -R" not in ended.stderr
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_of_ones_own_folder_it_is_the_mode_or_selinux(existing: bool, shared: Path) -> None:
     state = shared / "state"
     state.mkdir()
     if existing:
         (state / "state.db").touch(mode=0o400)
+    if os.getuid() == 0:
+        for path in (state, *state.iterdir()):
+            os.chown(path, OTHER, OTHER)
     state.chmod(0o555)
     ended = superlink(shared, "state.db", state)
-    user, group = (OTHER, OTHER) if os.getuid() == 0 else (os.getuid(), os.getgid())
     assert ended.returncode == 1
-    assert f"{state} cannot be written by user {user}: it belongs to user {os.getuid()}." in (
-        ended.stderr
-    )
-    assert f"sudo chown -R {user}:{group} {state} (in a container" in ended.stderr
-    assert ended.stderr.count("Exit Code: 104") == 1
+    assert f"{state} cannot be written by user" in ended.stderr
+    assert f"chmod u+rwX {state} (in a container under SELinux" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -32,22 +32,47 @@ def require_writable(database: Path) -> None:
         If not; it names the folder, and the command that gives it to this user.
     """
     folder = database.parent
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    parts = [Path(f"{database}{companion}") for companion in _COMPANIONS]
-    for path in (nearest, *filter(Path.exists, parts)):
-        if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
-            raise _not_writable(path, nearest)
+    nearest = next(path for path in (folder, *folder.parents) if _is_there(path))
+    _require_access(nearest, folder)
+    for companion in _COMPANIONS:  # in this order: in a folder of others, one cannot even look
+        path = Path(f"{database}{companion}")
+        if _is_there(path):
+            _require_access(path, folder)
 
 
-def _not_writable(path: Path, folder: Path) -> SettingsError:
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:  # Path.exists raises what a folder of another user answers
+        return False
+    return True
+
+
+def _require_access(path: Path, folder: Path) -> None:
+    if os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
+        return
     if os.statvfs(path).f_flag & os.ST_RDONLY:
-        return SettingsError(
+        raise SettingsError(
             f"--database: {path} is on a file system that is read-only.",
             hint="Name a file elsewhere, or mount a folder there that can be written.",
         )
-    user, group, owner = os.geteuid(), os.getegid(), path.stat()
-    return SettingsError(
-        f"--database: {path} cannot be written by user {user}: it belongs to user {owner.st_uid}.",
+    user, group, owner = os.geteuid(), os.getegid(), path.stat().st_uid
+    if path in folder.parents:  # not to be given away: it may be the root of all
+        raise SettingsError(
+            f"--database: there is no folder {folder}, and user {user} cannot make it: "
+            f"{path} belongs to user {owner}.",
+            hint="Make it for that user: "
+            f"sudo mkdir -p {folder} && sudo chown {user}:{group} {folder} "
+            "(in a container: mount a folder there).",
+        )
+    if owner == user:
+        raise SettingsError(
+            f"--database: {path} cannot be written by user {user}, though it belongs to it.",
+            hint=f"Let its owner write it: chmod u+rwX {path} "
+            "(in a container under SELinux: mount the folder with the option :Z).",
+        )
+    raise SettingsError(
+        f"--database: {path} cannot be written by user {user}: it belongs to user {owner}.",
         hint=f"Give it to that user: sudo chown -R {user}:{group} {folder} "
         "(in a container: on the host, the folder that is mounted there).",
     )
