@@ -8,9 +8,10 @@ ARG PIP_INDEX_URL
 ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
 COPY pyproject.toml /tmp/app/
-# flwr itself is there already, and stays the version of the image
-RUN python -c 'import tomllib; project = tomllib.load(open("/tmp/app/pyproject.toml", "rb"))["project"]; \
-print(*(need for need in project["dependencies"] if not need.startswith("flwr")), sep="\n")' \
+# flwr itself is there already, and stays the version of the image (flwr-datasets is another package)
+RUN python -c 'import re, tomllib; project = tomllib.load(open("/tmp/app/pyproject.toml", "rb"))["project"]; \
+needs = project.get("dependencies", []); \
+print(*(need for need in needs if re.split(r"[^\w.-]", need.strip(), maxsplit=1)[0].lower() != "flwr"), sep="\n")' \
         > /tmp/requirements.txt \
     && python -m pip install --no-cache-dir --requirement /tmp/requirements.txt \
     && rm /tmp/requirements.txt
