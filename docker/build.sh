@@ -32,7 +32,8 @@ docker/fetch.sh "$image_python" "$wheels" pip "$wheels"/flwr-*.whl
 
 version=$("$python" -c 'from flwr._version import __version__; print(__version__.replace("+", "-"))')
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-flavour=py$image_python-$(basename "${base_image%%:*}")
+base_name=$(basename "${base_image%@*}") # without registry and digest
+flavour=py$image_python-${base_name%%:*}
 for target in "${targets[@]}"; do
   echo "== building $repository/$target:$version on $base_image"
   tags=()

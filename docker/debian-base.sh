@@ -12,7 +12,7 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 if ! command -v debootstrap >/dev/null || ! command -v buildah >/dev/null; then
-  { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap buildah; } >/dev/null || {
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap debian-archive-keyring buildah; } >/dev/null || {
     echo "Install debootstrap and buildah." >&2
     exit 1
   }
@@ -23,9 +23,9 @@ if [ ! -f "$archive" ]; then
   root=$(mktemp --directory)
   trap 'rm -rf "$root"' EXIT
   chmod 755 "$root" # the root of the image, too
-  debootstrap --variant=minbase --include=python3,ca-certificates "$suite" "$root" >"$archive.log"
+  debootstrap --force-check-gpg --variant=minbase --include=python3,ca-certificates "$suite" "$root" >"$archive.log"
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root"/usr/share/{doc,man,info}/* \
-    "$root"/usr/share/locale/* "$root"/dev/* "$root"/tmp/*
+    "$root"/usr/share/locale/* "${root:?}"/{dev,tmp}/*
   tar --create --file "$archive.part" --directory "$root" --numeric-owner .
   mv "$archive.part" "$archive"
 fi

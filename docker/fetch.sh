@@ -4,6 +4,7 @@ set -euo pipefail
 image_python=$1 folder=$2
 shift 2
 machine=$(uname -m)
+[ "$machine" != arm64 ] || machine=aarch64 # as macOS calls it; containers there are Linux
 platforms=()
 for platform in "manylinux_2_28_$machine" "manylinux_2_17_$machine" "manylinux2014_$machine" "manylinux_2_5_$machine"; do
   platforms+=(--platform "$platform")
