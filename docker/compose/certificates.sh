@@ -18,12 +18,23 @@ fi
 umask 077
 mkdir -p "$folder"
 cd "$folder"
-key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -sha256)
-openssl req -x509 "${key[@]}" -days 365 -subj "/CN=Wildflower test authority" -keyout ca.key -out ca.crt 2>/dev/null
-openssl req "${key[@]}" -subj "/CN=superlink" -keyout server.key -out server.csr 2>/dev/null
-openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -sha256 -out server.pem \
-  -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth' "$names") 2>/dev/null
-rm server.csr
+trap 'rm -f ca.key ca.crt ca.srl server.key server.csr server.ext server.pem' ERR # so that the next attempt begins anew
+quietly() {
+  local said
+  said=$("$@" 2>&1) || {
+    echo "$said" >&2
+    return 1
+  }
+}
+key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256)
+quietly openssl req -x509 "${key[@]}" -days 365 -subj "/CN=Wildflower test authority" \
+  -addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.crt
+quietly openssl req "${key[@]}" -subj "/CN=superlink" -keyout server.key -out server.csr
+printf '%s\n' "subjectAltName=$names" extendedKeyUsage=serverAuth basicConstraints=CA:FALSE \
+  keyUsage=critical,digitalSignature subjectKeyIdentifier=hash authorityKeyIdentifier=keyid >server.ext
+quietly openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -sha256 -out server.pem \
+  -extfile server.ext
+rm server.csr server.ext
 chmod 755 .
 chmod 644 ca.crt server.pem
 if [ "$(id -u)" = 0 ]; then
