@@ -1,9 +1,11 @@
 """The images as they are built, in containers of their own; `make test-images` builds them."""
 
+import hashlib
+import json
 import sys
 
 import pytest
-from containers import REPOSITORY, USER, Engine
+from containers import REPOSITORY, ROOT, USER, Engine, call
 from federation import Federation
 
 from flwr._version import __version__
@@ -18,6 +20,12 @@ ENTRYPOINTS = {
     "serverapp": ["flwr-serverapp"],
     "clientapp": ["flwr-clientapp"],
 }
+HASHES = """
+import hashlib, json, pathlib, flwr
+root = pathlib.Path(flwr.__file__).parent
+print(json.dumps({str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+                  for p in root.rglob("*.py")}))
+"""
 BUILD_TOOLS = ("gcc", "cc", "g++", "c++", "make", "ld", "as", "cmake", "cargo", "git")
 
 
@@ -42,6 +50,20 @@ def test_an_image_is_what_the_documentation_says(name: str, engine: Engine) -> N
     script = f"id -u; id -g; {looks}; ls /wheels 2>/dev/null; flwr --version"
     ended = engine("run", "--rm", "--entrypoint", "sh", f"{REPOSITORY}/{name}:latest", "-c", script)
     assert ended.out.splitlines() == [str(USER), str(USER), f"Flower version: {__version__}"]
+
+
+@pytest.mark.parametrize("name", ENTRYPOINTS)
+def test_an_image_has_the_code_of_this_clone(name: str, engine: Engine) -> None:
+    image = f"{REPOSITORY}/{name}:latest"
+    found = engine("run", "--rm", "--entrypoint", "python", image, "-c", HASHES)
+    package = ROOT / "src" / "flwr"
+    assert json.loads(found.out) == {
+        str(path.relative_to(package)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in package.rglob("*.py")
+    }
+    revision = call("git", "-C", ROOT, "rev-parse", "HEAD").out.strip() or "unknown"
+    labels = engine.inspect("image", image)["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == revision
 
 
 def test_the_state_is_in_the_mounted_folder_and_outlives_the_hub(federation: Federation) -> None:
@@ -89,6 +111,20 @@ def test_a_folder_of_another_user_is_one_clear_error(image: str, federation: Fed
     assert hub.output.count("Exit Code") == 1
     assert "Traceback" not in hub.output
     assert list(federation.state.iterdir()) == []
+
+
+def test_what_root_has_left_is_one_clear_error(federation: Federation) -> None:
+    federation.make_state()
+    as_root = federation.hub("--database", "state.db", options=("--user", "root"), digits=False)
+    assert as_root.stop() == 0
+    hub = federation.start(
+        federation.image("superlink", digits=False),
+        *("--insecure", "--database", "state.db"),
+        options=("--volume", f"{federation.state}/:/app/state"),
+    )
+    assert hub.wait() == 1
+    assert "sudo chown -R 49999:49999 /app/state" in hub.output
+    assert "Traceback" not in hub.output
 
 
 def test_root_may_write_what_belongs_to_root(federation: Federation) -> None:

@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import re
 import runpy
+import shutil
 import ssl
 import subprocess
 import sys
@@ -44,15 +46,96 @@ def test_dockerfiles_pass_hadolint(path: Path) -> None:
     run(BIN / "hadolint", path)
 
 
+def test_what_goes_into_the_images_is_copied() -> None:
+    # Buildah takes no notice of what changed in a folder that is mounted, and gives the old layer.
+    assert "--mount" not in (DOCKER / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "expected"),
+    [
+        (["flwr>=1.41", "numpy"], ["numpy"]),
+        (["Flwr[simulation]>=1.41", "flwr @ file:///x"], []),
+        (["flwr-datasets[vision]>=0.5", "flwr_mods"], ["flwr-datasets[vision]>=0.5", "flwr_mods"]),
+        (None, []),
+    ],
+)
+def test_an_app_image_gets_what_the_app_needs_beside_flwr(
+    dependencies: list[str] | None, expected: list[str], tmp_path: Path
+) -> None:
+    found = re.search(r"python -c '(.*?)'", (DOCKER / "app.Dockerfile").read_text(), re.DOTALL)
+    assert found
+    script = found[1].replace("\\\n", "").replace("/tmp/app", str(tmp_path))
+    needs = "" if dependencies is None else f"dependencies = {json.dumps(dependencies)}\n"
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "app"\n{needs}')
+    assert run(sys.executable, "-c", script).split("\n") == [*(expected or [""]), ""]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Make a folder with the scripts, and programs that only tell how they were called."""
+    (tmp_path / "docker").mkdir()
+    for name in ("build.sh", "fetch.sh"):
+        shutil.copy(DOCKER / name, tmp_path / "docker")
+    for name, answer in (("docker", ""), (".venv/bin/python", "1.41.0-ours.1"), ("uname", "arm64")):
+        program = tmp_path / "bin" / name if "/" not in name else tmp_path / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho "$0 $*" >> {tmp_path}/called\necho "{answer}"\n')
+        program.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        ("docker.io/library/python:3.13-slim-bookworm", "python"),
+        ("localhost:5000/team/debian:12", "debian"),
+        ("python@sha256:1234", "python"),
+        ("hub.example.org:5000/python:3.13@sha256:1234", "python"),
+    ],
+)
+def test_tags_name_the_base_image(base: str, name: str, clone: Path) -> None:
+    run(
+        clone / "docker" / "build.sh",
+        env={"PATH": f"{clone}/bin:/usr/bin:/bin", "BASE_IMAGE": base},
+    )
+    called = (clone / "called").read_text()
+    for target in ("base", "superlink", "supernode", "superexec", "serverapp", "clientapp"):
+        for tag in ("1.41.0-ours.1", f"1.41.0-ours.1-py3.13-{name}", "1.41.0", "latest"):
+            assert f"--tag wildflower/{target}:{tag} " in called
+    assert "--platform manylinux_2_28_aarch64 " in called  # what macOS calls arm64
+    assert "arm64" not in called
+
+
 def test_compose_files_follow_the_schema() -> None:
     assert len(COMPOSE) == 5
     run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", *COMPOSE)
 
 
-@pytest.mark.parametrize("path", sorted(DOCKER.rglob("*.sh")), ids=lambda path: path.name)
-def test_scripts_can_be_read(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path",
+    sorted([*DOCKER.rglob("*.sh"), *Path(__file__).parent.glob("*.sh")]),
+    ids=lambda path: path.name,
+)
+def test_scripts_pass_shellcheck(path: Path) -> None:
     assert path.stat().st_mode & 0o111
-    run("bash", "-n", path)
+    run(BIN / "shellcheck", path)
+
+
+def test_an_image_name_is_built_once() -> None:
+    # Several services that build the same name at the same time make `docker compose up` fail.
+    for path in COMPOSE:
+        made = [s["image"] for file, _, s in services() if file == path.name and "build" in s]
+        assert len(made) == len(set(made)), path
+    for file, name, service in services():
+        if service.get("image", "").startswith("wildflower-app/"):  # in no registry of ours
+            assert "build" in service or service["pull_policy"] == "never", (file, name)
+
+
+def test_what_is_not_encrypted_is_for_this_machine_alone() -> None:
+    for _, _, service in services():
+        if "--insecure" in service.get("command", []):
+            assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
 @pytest.mark.parametrize(("file", "name", "service"), services())
@@ -84,10 +167,22 @@ def test_certificates_are_for_the_names_that_are_used(tmp_path: Path) -> None:
     text = run("openssl", "x509", "-in", folder / "server.pem", "-noout", "-ext", "subjectAltName")
     assert "DNS:superlink" in text
     assert "IP Address:192.0.2.7" in text
-    run("openssl", "verify", "-CAfile", folder / "ca.crt", folder / "server.pem")
+    # strictly, as Python 3.13 does by default
+    run("openssl", "verify", "-x509_strict", "-CAfile", folder / "ca.crt", folder / "server.pem")
     assert folder.joinpath("server.key").stat().st_mode & 0o077 == 0
     again = subprocess.run([script, folder], env=environment, capture_output=True, check=False)
     assert again.returncode == 1
+
+
+def test_certificates_that_cannot_be_made_say_why_and_leave_nothing(tmp_path: Path) -> None:
+    script = DOCKER / "compose" / "certificates.sh"
+    environment = {"PATH": "/usr/bin:/bin", "SUPERLINK_IP": "hub.example.org"}
+    ended = subprocess.run(
+        [script, tmp_path], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "hub.example.org" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
