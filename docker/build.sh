@@ -14,6 +14,7 @@ wheels=build/images/wheels
 targets=(base superlink supernode superexec serverapp clientapp)
 
 if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+  export BUILDAH_FORMAT=docker # for a Podman that is called docker; else health checks are lost
   build() { docker build "$@"; }
 elif command -v buildah >/dev/null; then
   # chroot: needs no container runtime, so that it works inside containers too; docker: health checks are kept

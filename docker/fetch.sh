@@ -6,7 +6,10 @@ shift 2
 machine=$(uname -m)
 [ "$machine" != arm64 ] || machine=aarch64 # as macOS calls it; containers there are Linux
 platforms=()
-for platform in "manylinux_2_28_$machine" "manylinux_2_17_$machine" "manylinux2014_$machine" "manylinux_2_5_$machine"; do
+for minor in {35..17}; do # of glibc: Debian 12 has 2.36, Ubuntu 22.04 has 2.35
+  platforms+=(--platform "manylinux_2_${minor}_$machine")
+done
+for platform in "manylinux2014_$machine" "manylinux_2_12_$machine" "manylinux_2_5_$machine"; do
   platforms+=(--platform "$platform")
 done
 mkdir -p "$folder"
