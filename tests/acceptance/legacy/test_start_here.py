@@ -84,6 +84,23 @@ def test_a_client_fn_finds_its_state_again(address: str) -> None:
     assert history.losses_distributed == [(1, 6.0), (2, 18.0), (3, 36.0)]
 
 
+def test_a_client_fn_of_the_old_form(address: str) -> None:
+    numbers: list[Any] = []
+
+    def client_fn(cid: str) -> Client:
+        numbers.append(cid)
+        return Counting().to_client()
+
+    history = with_clients(
+        address,
+        [{"client_fn": client_fn}],
+        lambda: start_server(server_address=address, strategy=FedAvg(**ONE)),
+    )
+    assert history.losses_distributed == [(1, 3.0)]
+    assert len(set(numbers)) == 1
+    assert numbers[0].isdecimal()
+
+
 def test_a_server_and_a_manager_of_ones_own(address: str) -> None:
     class Own(Server):
         def fit(self, num_rounds: int, timeout: float | None) -> tuple[History, float]:

@@ -33,7 +33,8 @@ def answer_with(client_fn: ClientFnExt | ClientFn) -> Callable[[Message, Context
     Parameters
     ----------
     client_fn : Callable[[Context], Client]
-        Makes the client. The old form, which takes the client's number as a text, is deprecated.
+        Makes the client. The old form, which takes the client's number as a text, is
+        deprecated: the number is ``partition-id``, or the node's id where there is none.
 
     Raises
     ------
@@ -47,7 +48,8 @@ def answer_with(client_fn: ClientFnExt | ClientFn) -> Callable[[Message, Context
         warn_deprecated_feature(
             f"`client_fn` now expects a signature `{_FORM}`. {_described(client_fn)} takes the "
             "client's number. You can import the `Context` like this: "
-            "`from flwr.app import Context`. The number is `context.node_config['partition-id']`."
+            "`from flwr.app import Context`. The number is `context.node_config['partition-id']`, "
+            "or `context.node_id` where there is none."
         )
 
     def answer(message: Message, context: Context) -> Message:
@@ -138,13 +140,7 @@ def handle_legacy_message(client: Client, message: Message) -> Message:
 
 
 def _client_number(context: Context) -> str:
-    number = context.node_config.get(_NUMBER)
-    if number is None:
-        raise KeyError(
-            f"This `client_fn` takes the client's number, which is `{_NUMBER}` of the node's "
-            f"configuration, but that has only {sorted(context.node_config)}."
-        )
-    return str(number)
+    return str(context.node_config.get(_NUMBER, context.node_id))
 
 
 def _described(client_fn: Callable[..., Any]) -> str:

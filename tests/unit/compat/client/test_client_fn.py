@@ -156,10 +156,10 @@ def test_something_that_cannot_be_called_is_refused_at_construction() -> None:
         ClientApp(Client())  # type: ignore[arg-type]
 
 
-def test_the_old_form_needs_the_partition(context: Context) -> None:
+def test_the_old_form_takes_the_id_of_a_node_that_has_no_partition(context: Context) -> None:
     context.node_config = {"other": 1}
-    with pytest.raises(KeyError, match=r"partition-id.*\['other'\]"):
-        properties_of(ClientApp(lambda cid: Counts(cid).to_client()), context)
+    app = ClientApp(lambda cid: Counts(cid).to_client())
+    assert properties_of(app, context) == {"number": "2"}
 
 
 def test_a_numpy_client_is_converted_with_a_warning_each_time(
