@@ -16,4 +16,4 @@ def plain_key(key: object) -> str:
     """
     if isinstance(key, str):
         return plain_text(key)
-    raise TypeError(f"Key must be of type `str` but `{type(key)}` was passed.")
+    raise TypeError(f"Key must be of type `str` but `{type(key)}` was passed: {key!r:.60}.")

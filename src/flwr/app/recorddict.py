@@ -216,7 +216,9 @@ class RecordView(MutableMapping[str, _R], Generic[_R]):
 def _checked_key(key: object, value: object, kinds: tuple[type, ...]) -> str:
     """Return a key as it is stored, if it and its value may be."""
     if not isinstance(key, str):
-        raise TypeError(f"Expected `str`, but received `{type(key).__name__}` for the key.")
+        raise TypeError(
+            f"Expected `str`, but received `{type(key).__name__}` for the key: {key!r:.60}."
+        )
     if not isinstance(value, kinds):
         names = [f"`{kind.__name__}`" for kind in kinds]
         wanted = ", ".join(names[:-1]) + (", or " if names[1:] else "") + names[-1]

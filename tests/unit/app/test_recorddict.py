@@ -66,7 +66,7 @@ def test_values_must_be_records(records, value):
 
 
 def test_keys_must_be_text(records):
-    with pytest.raises(TypeError, match="Expected `str`, but received `int` for the key"):
+    with pytest.raises(TypeError, match="Expected `str`, but received `int` for the key: 1"):
         RecordDict({1: MetricRecord()})
     with pytest.raises(TypeError, match="for the key"):
         records[1] = MetricRecord()

@@ -2,6 +2,7 @@ import copy
 import enum
 import math
 import pickle  # noqa: TID251  # users' processes (ray, multiprocessing) pickle these objects
+import re
 from collections.abc import MutableMapping
 
 import numpy as np
@@ -198,10 +199,11 @@ def test_a_refused_value_leaves_the_record_as_it_was(kind):
 @BOTH
 @pytest.mark.parametrize("key", [1, None, b"x", ("a",)])
 def test_keys_must_be_text(kind, key):
-    with pytest.raises(TypeError, match="Key must be of type `str` but"):
+    named = re.escape(f"was passed: {key!r}.")
+    with pytest.raises(TypeError, match=f"Key must be of type `str` but .* {named}"):
         kind({key: 1})
     record = kind()
-    with pytest.raises(TypeError, match="was passed"):
+    with pytest.raises(TypeError, match=named):
         record[key] = 1
 
 

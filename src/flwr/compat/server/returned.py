@@ -1,6 +1,7 @@
 """What the methods of a strategy return, checked: users override them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from flwr.compat.clients.client_proxy import ClientProxy
@@ -29,6 +30,16 @@ def checked_instructions(
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[1], kind):
             raise _wrong(strategy, method, form, f"a list whose item {place} is {_named(pair)}")
     return [(client, instruction) for client, instruction in returned]
+
+
+@contextmanager
+def instructions_of(strategy: Strategy, method: str) -> Iterator[None]:
+    """Let an error about instructions that cannot be sent name the method that made them."""
+    try:
+        yield
+    except TypeError as error:
+        error.add_note(f"The instructions are those of `{type(strategy).__qualname__}.{method}`.")
+        raise
 
 
 def checked_fit(strategy: Strategy, returned: Any) -> tuple[Parameters | None, dict[str, Scalar]]:

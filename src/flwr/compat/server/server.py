@@ -24,6 +24,7 @@ from flwr.compat.server.returned import (
     checked_fit,
     checked_initial,
     checked_instructions,
+    instructions_of,
 )
 from flwr.compat.server.telling import NOTHING, Reached, Teller
 from flwr.compat.strategy.fedavg import FedAvg
@@ -206,12 +207,13 @@ class Server:
             log(INFO, "configure_fit: no clients selected, cancel")
             return None
         self._say_sampled("configure_fit", len(instructions))
-        results, failures = fit_clients(
-            client_instructions=instructions,
-            max_workers=self.max_workers,
-            timeout=timeout,
-            group_id=server_round,
-        )
+        with instructions_of(strategy, "configure_fit"):
+            results, failures = fit_clients(
+                client_instructions=instructions,
+                max_workers=self.max_workers,
+                timeout=timeout,
+                group_id=server_round,
+            )
         _say_received("aggregate_fit", len(results), len(failures))
         aggregated = strategy.aggregate_fit(server_round, results, failures)
         parameters, metrics = checked_fit(strategy, aggregated)
@@ -238,12 +240,13 @@ class Server:
             log(INFO, "configure_evaluate: no clients selected, skipping evaluation")
             return None
         self._say_sampled("configure_evaluate", len(instructions))
-        results, failures = evaluate_clients(
-            instructions,
-            max_workers=self.max_workers,
-            timeout=timeout,
-            group_id=server_round,
-        )
+        with instructions_of(strategy, "configure_evaluate"):
+            results, failures = evaluate_clients(
+                instructions,
+                max_workers=self.max_workers,
+                timeout=timeout,
+                group_id=server_round,
+            )
         _say_received("aggregate_evaluate", len(results), len(failures))
         aggregated = strategy.aggregate_evaluate(server_round, results, failures)
         loss, metrics = checked_evaluate(strategy, aggregated)
