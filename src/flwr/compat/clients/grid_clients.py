@@ -215,10 +215,31 @@ class GridClientManager(SimpleClientManager):
     def __init__(self, grid: Grid) -> None:
         super().__init__()
         self.grid = grid
+        self._unregistered: set[str] = set()
+
+    @property
+    def clients(self) -> dict[str, ClientProxy]:
+        """All nodes by ``cid``, as :meth:`all` returns them."""
+        return self.all()
+
+    @clients.setter
+    def clients(self, proxies: dict[str, ClientProxy]) -> None:
+        self._proxies = proxies
 
     def __len__(self) -> int:
         """Return how many nodes are connected."""
         return len(self._ids())
+
+    def register(self, client: ClientProxy) -> bool:
+        """Count a node again that was unregistered; return False if it was not."""
+        if client.cid not in self._unregistered:
+            return False
+        self._unregistered.remove(client.cid)
+        return True
+
+    def unregister(self, client: ClientProxy) -> None:
+        """Count and draw a node no more, until it connects anew."""
+        self._unregistered.add(client.cid)
 
     def all(self) -> dict[str, ClientProxy]:
         """Return all nodes by ``cid``."""
@@ -236,7 +257,7 @@ class GridClientManager(SimpleClientManager):
             return True
         wait_nodes = getattr(self.grid, "wait_nodes", None)
         if wait_nodes is not None and timeout >= _A_DAY:
-            wait_nodes(num_clients)
+            wait_nodes(num_clients + len(self._unregistered))
             return True
         deadline = time.monotonic() + timeout
         pause = threading.Event()
@@ -266,14 +287,18 @@ class GridClientManager(SimpleClientManager):
         return [self._proxy(at(index)) for index in drawn]
 
     def _proxy(self, node_id: int) -> ClientProxy:
-        proxy = self.clients.get(str(node_id))
+        proxy = self._proxies.get(str(node_id))
         if proxy is None:
-            proxy = self.clients[str(node_id)] = GridClientProxy(node_id, self.grid)
+            proxy = self._proxies[str(node_id)] = GridClientProxy(node_id, self.grid)
         return proxy
 
     def _ids(self) -> Any:
         """Return the ids in a fixed order: a grid's own lazy set, or a sorted list."""
         ids: Iterable[int] = self.grid.get_node_ids()
+        if self._unregistered:
+            ids = sorted(ids)
+            self._unregistered.intersection_update(map(str, ids))  # who comes back is a new client
+            return [node_id for node_id in ids if str(node_id) not in self._unregistered]
         return ids if hasattr(ids, "at") else sorted(ids)
 
 

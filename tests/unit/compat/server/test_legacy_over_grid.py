@@ -21,7 +21,7 @@ from flwr.common import (
     ndarrays_to_parameters,
     parameters_to_ndarrays,
 )
-from flwr.compat.clients.grid_clients import GridClientProxy
+from flwr.compat.clients.grid_clients import GridClientManager, GridClientProxy
 from flwr.server import (
     LegacyContext,
     ServerApp,
@@ -102,6 +102,63 @@ def test_errors_and_missing_replies_are_failures() -> None:
     assert "Message contains an Error (reason: ValueError: broken)" in str(broken)
     assert isinstance(late, TimeoutError)
     assert str(late) == "Node 3 did not reply within 5.0 s."
+
+
+@pytest.mark.parametrize("key", ["lr", 1])
+@pytest.mark.parametrize("phase", ["fit", "evaluate"])
+def test_instructions_that_cannot_be_sent_name_the_method_and_the_key(phase: str, key: Any) -> None:
+    config: Any = {f"on_{phase}_config_fn": lambda server_round: {key: None}}
+    with pytest.raises(TypeError) as caught:
+        start_grid(grid=GridHere([1, 2]), strategy=strategy(**config))
+    assert repr(key) in str(caught.value)
+    assert caught.value.__notes__ == [
+        f"It is in '{phase}ins.config'.",
+        f"The instructions are those of `FedAvg.configure_{phase}`.",
+    ]
+
+
+def test_the_manager_of_a_grid_has_all_nodes_as_clients() -> None:
+    manager = GridClientManager(GridHere([1, 2, 3]))
+    assert list(manager.clients) == ["1", "2", "3"]
+    manager.clients["2"].properties["fast"] = True
+    assert manager.all()["2"].properties == {"fast": True}
+    manager.sample(1)
+    assert list(manager.clients) == ["1", "2", "3"]
+
+
+def test_a_client_that_is_unregistered_is_drawn_no_more() -> None:
+    grid = GridHere([1, 2, 3])
+    manager = GridClientManager(grid)
+    second = manager.all()["2"]
+    for client in [second, second, DirectClient("unknown")]:
+        manager.unregister(client)
+    assert (manager.num_available(), list(manager.all())) == (2, ["1", "3"])
+    assert {client.cid for client in manager.sample(2)} == {"1", "3"}
+    assert manager.sample(3, min_num_clients=2) == []
+    assert manager.register(second)
+    assert not manager.register(second)
+    assert manager.num_available() == 3
+
+    manager.unregister(second)
+    grid.nodes = [1, 3]
+    assert manager.num_available() == 2
+    grid.nodes = [1, 2, 3]
+    assert manager.num_available() == 3, "who comes back is a new client"
+
+
+def test_a_wait_does_not_count_clients_that_are_unregistered() -> None:
+    class Waiting(GridHere):
+        waited: list[int] = []  # noqa: RUF012
+
+        def wait_nodes(self, count: int) -> None:
+            self.waited.append(count)
+            self.nodes.append(count)
+
+    manager = GridClientManager(Waiting([1, 2]))
+    manager.unregister(manager.all()["2"])
+    assert manager.wait_for(2)
+    assert Waiting.waited == [3]
+    assert list(manager.all()) == ["1", "3"]
 
 
 def test_what_one_node_can_be_asked() -> None:
