@@ -13,7 +13,7 @@ from flwr.app import Context, Error, Message, Metadata, RecordDict
 from flwr.app.error import ErrorCode
 from flwr.app.events import Event, NodesAwaited
 from flwr.errors import ParcelError, RefusedError, RunFailedError
-from flwr.log import log, warn_deprecated_feature
+from flwr.log import log
 from flwr.runtime import bodies
 from flwr.runtime.checkpoints import decode_state, encode_state, generators, set_generators
 from flwr.runtime.exchange import PushedMessages, answered
@@ -136,10 +136,7 @@ class LinkGrid(Grid):
         ttl: float | None = None,
     ) -> Message:
         """Make a message. Deprecated: use ``Message(...)``."""
-        warn_deprecated_feature(
-            "`Grid.create_message`: use `Message(content, dst_node_id, message_type)`."
-        )
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+        return super().create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> ConnectedNodes:
         """Return the ids of the nodes that are connected, or away for less than a minute."""

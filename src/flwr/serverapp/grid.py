@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import Message, RecordDict
 from flwr.app.events import Event
+from flwr.log import warn_deprecated_feature
 
 
 class Grid(ABC):
@@ -36,6 +38,8 @@ class Grid(ABC):
         ttl: float | None = None,
     ) -> Message:
         """Make a message. Deprecated: use ``Message(content, dst_node_id, message_type)``."""
+        _say_deprecated()
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     @abstractmethod
     def get_node_ids(self) -> Iterable[int]:
@@ -170,3 +174,10 @@ class IndexedNodes(Protocol):
     def at(self, index: int) -> int:
         """Return the id of the node with the given index, from 0 to the length less 1."""
         ...
+
+
+@cache  # once in a process: it is called for each node and round
+def _say_deprecated() -> None:
+    warn_deprecated_feature(
+        "`Grid.create_message`: use `Message(content, dst_node_id, message_type)`."
+    )

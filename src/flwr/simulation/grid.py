@@ -14,7 +14,7 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.error import ErrorCode
 from flwr.app.events import Event, Exchange, NodeOutcome
 from flwr.errors import NotEnoughNodesError
-from flwr.log import log, warn_deprecated_feature
+from flwr.log import log
 from flwr.runtime.runinfo import SUPERLINK_NODE_ID, RunInfo
 from flwr.runtime.tasks import Task, TaskPool
 from flwr.serverapp import Grid
@@ -110,10 +110,7 @@ class SimulationGrid(Grid):
         ttl: float | None = None,
     ) -> Message:
         """Make a message. Deprecated: use ``Message(...)``."""
-        warn_deprecated_feature(
-            "`Grid.create_message`: use `Message(content, dst_node_id, message_type)`."
-        )
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+        return super().create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> NodeIds:
         """Return the ids of all virtual nodes: a set that costs nothing, whatever its size."""

@@ -9,8 +9,9 @@ from fake_grid import FakeGrid, arrays_of
 
 import flwr.serverapp
 import flwr.serverapp.strategy
-from flwr.app import MetricRecord
+from flwr.app import MetricRecord, RecordDict
 from flwr.serverapp import Grid
+from flwr.serverapp.grid import _say_deprecated
 from flwr.serverapp.strategy import FedAvg, Result, Strategy, pieces
 from flwr.serverapp.strategy.columns import Gathered
 from flwr.serverapp.strategy.metrics import MetricCall
@@ -59,6 +60,19 @@ def test_the_grid_is_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Grid()  # type: ignore[abstract]
     assert isinstance(FakeGrid(()), Grid)
+
+
+def test_create_message_says_once_that_it_is_deprecated(caplog: pytest.LogCaptureFixture) -> None:
+    _say_deprecated.cache_clear()
+    for node_id in range(3):
+        content = RecordDict()
+        message = Grid.create_message(FakeGrid(()), content, "train", node_id, "1", ttl=5)
+        assert message.content is content
+        metadata = message.metadata
+        assert (metadata.message_type, metadata.dst_node_id) == ("train", node_id)
+        assert (metadata.group_id, metadata.ttl) == ("1", 5)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("DEPRECATED FEATURE: `Grid.create_message`")
 
 
 def test_signatures_are_the_documented_ones() -> None:
