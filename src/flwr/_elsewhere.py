@@ -11,6 +11,7 @@ from typing import NoReturn
 _MESSAGES = "Messages and records travel by themselves: make them with flwr.app."
 _PROCESSES = "Start it with the command of the same name, or use flwr.testing in tests."
 _NONE = "There is no replacement: it belonged to the inside of another implementation."
+_A_GRID = "A grid is given to the ServerApp's main; in tests use flwr.testing."
 
 _INSTEAD = {
     "flwr.agentapp": "Agent apps are not part of it.",
@@ -32,13 +33,13 @@ _INSTEAD = {
     "flwr.common.object_ref": "Use importlib.import_module and getattr.",
     "flwr.common.pyproject": "Use flwr.common.config.validate_config.",
     "flwr.common.record.typeddict": "Use collections.abc.MutableMapping.",
-    "flwr.common.recordset_compat": "It is flwr.common.recorddict_compat.",
     "flwr.common.retry_invoker": "Links try again by themselves.",
     "flwr.common.serde": _MESSAGES,
     "flwr.common.serde_utils": _MESSAGES,
     "flwr.compat.common": "Use the modules of flwr.common, as flwr.common.recorddict_compat.",
     "flwr.proto": _MESSAGES,
-    "flwr.server.driver": "It is flwr.server.grid; use flwr.serverapp.Grid.",
+    "flwr.server.driver.grpc_driver": _A_GRID,
+    "flwr.server.driver.inmemory_driver": _A_GRID,
     "flwr.server.fleet_event_log_interceptor": _NONE,
     "flwr.server.serverapp": "Start it with the command flwr-serverapp.",
     "flwr.server.superlink": "Start it with the command flower-superlink.",
@@ -49,7 +50,6 @@ _INSTEAD = {
 
 
 _OUTPUT = "What apps print and log is collected by itself: see the command `flwr log`."
-_A_GRID = "A grid is given to the ServerApp's main; in tests use flwr.testing."
 _SUPERLINK = "Start it with the command flower-superlink."
 
 _NAMES_INSTEAD = {
@@ -64,6 +64,7 @@ _NAMES_INSTEAD = {
         "stop_log_uploader": _OUTPUT,
     },
     "flwr.server.app": {"run_superlink": _SUPERLINK, "start_grpc_server": _SUPERLINK},
+    "flwr.server.driver": {"GrpcDriver": _A_GRID, "InMemoryDriver": _A_GRID},
     "flwr.server.grid": {"GrpcGrid": _A_GRID, "InMemoryGrid": _A_GRID},
 }
 

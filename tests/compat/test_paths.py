@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import pkgutil
 import subprocess
 import sys
 
@@ -55,6 +56,30 @@ flwr.simulation run_simulation start_simulation RAY_IMPORT_ERROR
 flwr.simulation.ray_transport.utils enable_tf_gpu_growth
 """
 
+# What apps imported before 1.17, where it lay elsewhere, and what it is now.
+BEFORE = """
+flwr.simulation.app.start_simulation flwr.simulation.start_simulation
+flwr.common.record.parametersrecord.ParametersRecord flwr.common.ParametersRecord
+flwr.common.record.parametersrecord.Array flwr.app.Array
+flwr.common.record.metricsrecord.MetricsRecord flwr.common.MetricsRecord
+flwr.common.record.configsrecord.ConfigsRecord flwr.common.ConfigsRecord
+flwr.common.record.recordset.RecordSet flwr.common.RecordSet
+flwr.common.ConfigsRecordValues flwr.app.ConfigRecordValues
+flwr.common.MetricsRecordValues flwr.app.MetricRecordValues
+flwr.common.typing.ConfigsRecordValues flwr.app.ConfigRecordValues
+flwr.common.typing.ConfigsScalar flwr.app.ConfigScalar
+flwr.common.typing.ConfigsScalarList flwr.app.ConfigScalarList
+flwr.common.typing.MetricsRecordValues flwr.app.MetricRecordValues
+flwr.common.typing.MetricsScalar flwr.app.MetricScalar
+flwr.common.typing.MetricsScalarList flwr.app.MetricScalarList
+flwr.common.config.user_config_to_configsrecord flwr.common.config.user_config_to_configrecord
+flwr.client.mod.parameters_size_mod flwr.clientapp.mod.arrays_size_mod
+flwr.client.mod.comms_mods.parameters_size_mod flwr.clientapp.mod.arrays_size_mod
+flwr.server.driver.Driver flwr.serverapp.Grid
+flwr.server.driver.driver.Driver flwr.serverapp.Grid
+flwr.server.compat.app.start_driver flwr.server.compat.start_driver
+"""
+
 # What they reach after `import flwr as fl` alone.
 ATTRIBUTES = """
 client.NumPyClient client.Client client.ClientApp client.start_numpy_client client.start_client
@@ -63,6 +88,7 @@ common.ndarrays_to_parameters common.NDArrays common.logger.log common.Code.OK
 common.typing.Scalar common.constant.Status common.parameter.ndarrays_to_parameters
 common.config.unflatten_dict common.record.ArrayRecord
 common.recorddict_compat.fitins_to_recorddict common.date.now
+common.recordset_compat.fitins_to_recordset
 server.ServerConfig server.strategy.FedAvg server.start_server server.client_proxy.ClientProxy
 server.client_manager.SimpleClientManager server.criterion.Criterion server.strategy.Strategy
 server.history.History server.server.Server server.server.fit_clients server.LegacyContext
@@ -83,10 +109,9 @@ ABSENT = {
     "flwr.common.grpc": "flwr.common",
     "flwr.common.retry_invoker": "by themselves",
     "flwr.common.inflatable": "flwr.app",
-    "flwr.common.recordset_compat": "flwr.common.recorddict_compat",
     "flwr.compat.common.recorddict_compat": "flwr.common.recorddict_compat",
     "flwr.client.supernode.app": "flower-supernode",
-    "flwr.server.driver": "flwr.serverapp.Grid",
+    "flwr.server.driver.inmemory_driver": "flwr.testing",
     "flwr.server.superlink.linkstate": "flower-superlink",
     "flwr.supercore": "no replacement",
     "flwr.agentapp": "Agent apps",
@@ -102,6 +127,8 @@ ABSENT_NAMES = {
     "flwr.common.logger.stop_log_uploader": "flwr log",
     "flwr.server.app.run_superlink": "flower-superlink",
     "flwr.server.app.start_grpc_server": "flower-superlink",
+    "flwr.server.driver.GrpcDriver": "main",
+    "flwr.server.driver.InMemoryDriver": "flwr.testing",
     "flwr.server.grid.GrpcGrid": "main",
     "flwr.server.grid.InMemoryGrid": "flwr.testing",
 }
@@ -117,6 +144,21 @@ def test_what_published_apps_import_is_there(line: str) -> None:
 def test_what_apps_reach_after_one_plain_import_is_there() -> None:
     lines = [f"fl.{path}" for path in ATTRIBUTES.split()]
     subprocess.run([sys.executable, "-c", "\n".join(["import flwr as fl", *lines])], check=True)
+
+
+@pytest.mark.parametrize("line", BEFORE.strip().splitlines())
+def test_what_was_imported_before_is_the_same_object(line: str) -> None:
+    before, now = map(pkgutil.resolve_name, line.split())
+    assert before is now
+
+
+def test_conversions_have_the_names_of_before() -> None:
+    before = importlib.import_module("flwr.common.recordset_compat")
+    conversions = importlib.import_module("flwr.common.recorddict_compat")
+    for name in conversions.__all__:
+        old = name.replace("recorddict", "recordset").replace("arrayrecord", "parametersrecord")
+        if name != "EMPTY_TENSOR_KEY":
+            assert getattr(before, old) is getattr(conversions, name)
 
 
 def test_old_names_are_the_same_objects() -> None:

@@ -30,10 +30,13 @@ from flwr.common import message as message
 from flwr.common import parameter as parameter
 from flwr.common import record as record
 from flwr.common import recorddict_compat as recorddict_compat
+from flwr.common import recordset_compat as recordset_compat
 from flwr.common import secure_aggregation as secure_aggregation
 from flwr.common import telemetry as telemetry
 from flwr.common import typing as typing
 from flwr.common import version as version
+from flwr.common.typing import ConfigsRecordValues as ConfigsRecordValues
+from flwr.common.typing import MetricsRecordValues as MetricsRecordValues
 from flwr.compat.constants import GRPC_MAX_MESSAGE_LENGTH
 from flwr.compat.parameters import (
     array_from_numpy,

@@ -13,6 +13,7 @@ from flwr.compat.app_config import (
     validate_config,
     validate_fields_in_config,
 )
+from flwr.compat.app_config import user_config_to_configrecord as user_config_to_configsrecord
 from flwr.config import flatten_dict, fuse_dicts, parse_config_args, unflatten_dict
 from flwr.config import home as get_flwr_home
 
@@ -31,6 +32,7 @@ __all__ = [
     "parse_config_args",
     "unflatten_dict",
     "user_config_to_configrecord",
+    "user_config_to_configsrecord",
     "validate_config",
     "validate_fields_in_config",
 ]

@@ -17,6 +17,12 @@ from flwr.app import (
     UserConfig,
     UserConfigValue,
 )  # fmt: skip
+from flwr.app import ConfigRecordValues as ConfigsRecordValues
+from flwr.app import ConfigScalar as ConfigsScalar
+from flwr.app import ConfigScalarList as ConfigsScalarList
+from flwr.app import MetricRecordValues as MetricsRecordValues
+from flwr.app import MetricScalar as MetricsScalar
+from flwr.app import MetricScalarList as MetricsScalarList
 from flwr.compat.processes import (
     Actor,
     ClientAppOutputCode,
@@ -62,13 +68,14 @@ from flwr.runtime.runinfo import RunStatus
 
 __all__ = [
     "Actor", "Any", "Callable", "ClientAppOutputCode", "ClientAppOutputStatus", "ClientMessage",
-    "Code", "Config", "ConfigRecordValues", "ConfigScalar", "ConfigScalarList", "Dict",
-    "DisconnectRes", "Enum", "EvaluateIns", "EvaluateRes", "Event", "Fab", "FitIns", "FitRes",
-    "GetParametersIns", "GetParametersRes", "GetPropertiesIns", "GetPropertiesRes",
-    "InvalidRunStatusException", "List", "LogEntry", "MetricRecordValues", "MetricScalar",
-    "MetricScalarList", "Metrics", "MetricsAggregationFn", "NDArray", "NDArrayFloat", "NDArrayInt",
-    "NDArrays", "Optional", "Parameters", "Properties", "ReconnectIns", "Run",
-    "RunNotRunningException", "RunStatus", "Scalar", "ServerMessage", "Status", "Tuple", "Union",
-    "UserAuthCredentials", "UserAuthLoginDetails", "UserConfig", "UserConfigValue", "UserInfo",
-    "Value", "dataclass", "np", "npt",
+    "Code", "Config", "ConfigRecordValues", "ConfigScalar", "ConfigScalarList",
+    "ConfigsRecordValues", "ConfigsScalar", "ConfigsScalarList", "Dict", "DisconnectRes", "Enum",
+    "EvaluateIns", "EvaluateRes", "Event", "Fab", "FitIns", "FitRes", "GetParametersIns",
+    "GetParametersRes", "GetPropertiesIns", "GetPropertiesRes", "InvalidRunStatusException", "List",
+    "LogEntry", "MetricRecordValues", "MetricScalar", "MetricScalarList", "Metrics",
+    "MetricsAggregationFn", "MetricsRecordValues", "MetricsScalar", "MetricsScalarList", "NDArray",
+    "NDArrayFloat", "NDArrayInt", "NDArrays", "Optional", "Parameters", "Properties",
+    "ReconnectIns", "Run", "RunNotRunningException", "RunStatus", "Scalar", "ServerMessage",
+    "Status", "Tuple", "Union", "UserAuthCredentials", "UserAuthLoginDetails", "UserConfig",
+    "UserConfigValue", "UserInfo", "Value", "dataclass", "np", "npt",
 ]  # fmt: skip

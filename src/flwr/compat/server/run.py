@@ -119,6 +119,24 @@ def start_grid(
     return run_on(grid, server, config, strategy, client_manager)
 
 
+def start_driver(
+    *,
+    driver: Grid,
+    server: Server | None = None,
+    config: ServerConfig | None = None,
+    strategy: Strategy | None = None,
+    client_manager: ClientManager | None = None,
+) -> History:
+    """Do what `start_grid` does; so it was called before version 1.17."""
+    return start_grid(
+        grid=driver,
+        server=server,
+        config=config,
+        strategy=strategy,
+        client_manager=client_manager,
+    )
+
+
 def run_on(
     grid: Grid,
     server: Server | None,

@@ -30,7 +30,7 @@ from flwr.server import (
     SimpleClientManager,
     run_serverapp,
 )
-from flwr.server.compat import start_grid
+from flwr.server.compat import start_driver, start_grid
 from flwr.server.server import fit_clients
 from flwr.server.strategy import FedAdam, FedAvg
 from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow, SecAggWorkflow
@@ -58,6 +58,11 @@ def test_each_phase_is_one_batch() -> None:
     contents = [message.content["fitins.parameters"] for message in grid.messages[:5]]
     assert all(content is contents[0] for content in contents)  # sent once
     assert grid.messages[0].metadata.ttl == 43200
+
+
+def test_the_loop_by_its_name_before_1_17() -> None:
+    history = start_driver(driver=GridHere([1, 2]), strategy=strategy(), config=ServerConfig(2))
+    assert history.losses_distributed == [(1, 1.0), (2, 2.0)]
 
 
 def test_the_first_lines_of_a_run(caplog: pytest.LogCaptureFixture) -> None:
