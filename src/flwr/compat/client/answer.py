@@ -54,7 +54,7 @@ def answer_with(client_fn: ClientFnExt | ClientFn) -> Callable[[Message, Context
 
     def answer(message: Message, context: Context) -> Message:
         given: Any = _client_number(context) if takes_number else context
-        return handle_legacy_message(as_client(client_fn(given), client_fn), message)
+        return handle_legacy_message(as_client(client_fn(given), client_fn), message, context)
 
     return answer
 
@@ -110,8 +110,8 @@ def as_client(client: Any, client_fn: Callable[..., Any]) -> Client:
     return client
 
 
-def handle_legacy_message(client: Client, message: Message) -> Message:
-    """Answer one message with a client.
+def handle_legacy_message(client: Client, message: Message, context: Context) -> Message:
+    """Answer one message with a client, which is told the context.
 
     Raises
     ------
@@ -127,8 +127,10 @@ def handle_legacy_message(client: Client, message: Message) -> Message:
         raise ValueError(
             f"Invalid message type: {message_type}. A legacy client answers {', '.join(_TASKS)}."
         )
+    of_the_app = getattr(client, "numpy_client", client)
+    of_the_app.set_context(context)
     result = task.ask(client, task.decode(message.content))
-    method = f"{type(getattr(client, 'numpy_client', client)).__qualname__}.{task.method}"
+    method = f"{type(of_the_app).__qualname__}.{task.method}"
     if not isinstance(result, task.result):
         raise TypeError(f"`{method}` returned {type(result).__name__}, not {task.result.__name__}.")
     try:

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from flwr.compat.client.told import ToldContext
 from flwr.compat.typing import (
     Code,
     EvaluateIns,
@@ -19,7 +20,7 @@ from flwr.compat.typing import (
 _IMPLEMENTED = "Success"
 
 
-class Client:
+class Client(ToldContext):
     """A client of the legacy API. Subclasses override what they can do; the rest says that not."""
 
     def get_properties(self, ins: GetPropertiesIns) -> GetPropertiesRes:

@@ -41,4 +41,4 @@ def handle_legacy_message_from_msgtype(
     TypeError
         If the function makes no client, or the client returns something else than documented.
     """
-    return handle_legacy_message(as_client(client_fn(context), client_fn), message)
+    return handle_legacy_message(as_client(client_fn(context), client_fn), message, context)

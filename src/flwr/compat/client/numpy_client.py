@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flwr.compat.client.client import Client, success
+from flwr.compat.client.told import ToldContext
 from flwr.compat.parameters import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.compat.typing import (
     EvaluateIns,
@@ -27,7 +28,7 @@ _FIT = ("Tuple[NDArrays, int, Dict[str, Scalar]]", 'model.get_weights(), 10, {"a
 _EVALUATE = ("Tuple[float, int, Dict[str, Scalar]]", '0.5, 10, {"accuracy": 0.95}')
 
 
-class NumPyClient:
+class NumPyClient(ToldContext):
     """A client of the legacy API that works on NumPy arrays.
 
     Subclasses override what they can do. Numbers may be NumPy scalars.

@@ -1,13 +1,14 @@
 """`ClientApp(client_fn)`: legacy clients answer messages."""
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.compat import bridge
 from flwr.compat.client import Client, NumPyClient
@@ -225,6 +226,36 @@ def test_a_result_that_is_returned_again_is_sent_again(context: Context) -> None
     for _ in range(2):
         content = app(fit_message(), context).content
         assert len(content["fitres.parameters"]) == 1
+
+
+def test_a_client_finds_the_context_of_each_message() -> None:
+    """As from 1.7 to 1.13: `get_context()`, or `context` alone."""
+
+    class Stateful(NumPyClient):
+        def get_properties(self, config):
+            assert self.context is self.get_context()
+            seen = self.context.state.setdefault("seen", ConfigRecord({"times": 0}))
+            seen["times"] += 1
+            return {"number": seen["times"]}
+
+    kept = Stateful().to_client()
+    app = ClientApp(lambda context: kept)
+    first, second = (Context(1, node_id, {}, RecordDict(), {}) for node_id in (2, 3))
+    asked = [properties_of(app, context)["number"] for context in (first, second, first)]
+    assert asked == [1, 1, 2]
+
+
+def test_a_context_of_the_apps_own_stays(context: Context) -> None:
+    @dataclass(frozen=True)
+    class Own(NumPyClient):
+        context: str
+
+        def get_properties(self, config):
+            return {"number": self.context}
+
+    kept = Own("mine").to_client()
+    app = ClientApp(lambda context: kept)
+    assert [properties_of(app, context) for _ in range(2)] == [{"number": "mine"}] * 2
 
 
 def test_mods_run_around_a_legacy_client(context: Context) -> None:
