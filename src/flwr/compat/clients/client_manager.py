@@ -3,6 +3,7 @@
 import random
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from logging import INFO
 
 from flwr.compat.clients.client_proxy import ClientProxy
@@ -67,7 +68,11 @@ class SimpleClientManager(ClientManager):
     ----------
     clients : dict
         The clients by ``cid``.
+    await_nodes : Callable[[int], None] or None
+        Waits for so many nodes and says so, while clients are the nodes of a grid.
     """
+
+    await_nodes: Callable[[int], None] | None = None
 
     def __init__(self) -> None:
         self.clients: dict[str, ClientProxy] = {}
@@ -95,7 +100,14 @@ class SimpleClientManager(ClientManager):
         -------
         bool
             Whether there are so many now.
+
+        Raises
+        ------
+        NotEnoughNodesError
+            If there will never be so many, as in a simulation of fewer.
         """
+        if self.await_nodes is not None and timeout >= _A_DAY and len(self.clients) < num_clients:
+            self.await_nodes(num_clients)
         with self._changed:
             return self._changed.wait_for(lambda: len(self.clients) >= num_clients, timeout)
 

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from logging import ERROR
 from typing import Any
 
@@ -26,6 +26,7 @@ from flwr.compat.typing import (
     GetPropertiesRes,
     ReconnectIns,
 )
+from flwr.errors import NotEnoughNodesError
 from flwr.log import log
 from flwr.serverapp.grid import Grid
 
@@ -255,9 +256,8 @@ class GridClientManager(SimpleClientManager):
         """
         if len(self) >= num_clients:
             return True
-        wait_nodes = getattr(self.grid, "wait_nodes", None)
-        if wait_nodes is not None and timeout >= _A_DAY:
-            wait_nodes(num_clients + len(self._unregistered))
+        if _can_wait(self.grid) and timeout >= _A_DAY:
+            _wait_nodes(self.grid, num_clients + len(self._unregistered))
             return True
         deadline = time.monotonic() + timeout
         pause = threading.Event()
@@ -321,10 +321,14 @@ class Membership:
 
     def __enter__(self) -> "Membership":
         self._update()
+        if _can_wait(self._grid) and isinstance(self._manager, SimpleClientManager):
+            self._manager.await_nodes = partial(_wait_nodes, self._grid)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if isinstance(self._manager, SimpleClientManager):
+            self._manager.await_nodes = None
         self._ended.set()
         self._thread.join()
 
@@ -339,6 +343,22 @@ class Membership:
         for node_id in sorted(ids - self._known.keys()):
             proxy = self._known[node_id] = GridClientProxy(node_id, self._grid)
             self._manager.register(proxy)
+
+
+def _can_wait(grid: Grid) -> bool:
+    return getattr(grid, "wait_nodes", None) is not None
+
+
+def _wait_nodes(grid: Any, count: int) -> None:
+    """Wait until a grid has so many nodes; the grid says that it waits."""
+    try:
+        grid.wait_nodes(count)
+    except NotEnoughNodesError as error:
+        hint = (
+            "Lower min_available_clients and min_fit_clients / min_evaluate_clients of the "
+            "strategy, or simulate more clients."
+        )
+        raise NotEnoughNodesError(error.message, hint=hint) from None
 
 
 def _message(

@@ -3,11 +3,13 @@
 import random
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 from counting import DirectClient, GridHere, managing
 
 from flwr.compat.clients.grid_clients import GridClientManager, Membership
+from flwr.errors import NotEnoughNodesError
 from flwr.server import SimpleClientManager
 from flwr.server.client_manager import ClientManager
 from flwr.server.client_proxy import ClientProxy
@@ -150,3 +152,28 @@ def test_a_manager_of_ones_own_is_told_who_comes_and_goes() -> None:
         with manager.changed:
             assert manager.changed.wait_for(lambda: len(manager.noted) == 4, 30)
     assert manager.noted[2:] == ["-1", "+3"]
+
+
+class Waiting(GridHere):
+    """Grows to at most four nodes when it is waited for."""
+
+    def wait_nodes(self, count: int) -> None:
+        if count > 4:
+            raise NotEnoughNodesError(f"{count} nodes are asked for", hint="Lower min_nodes.")
+        self.nodes = list(range(count))
+
+
+def in_step(grid: Waiting, manager: SimpleClientManager) -> AbstractContextManager[object]:
+    return nullcontext() if isinstance(manager, GridClientManager) else Membership(grid, manager)
+
+
+@pytest.mark.parametrize("of_the_user", [True, False])
+def test_a_wait_for_more_nodes_than_there_will_be_ends_at_once(of_the_user: bool) -> None:
+    grid = Waiting([1, 2])
+    manager = SimpleClientManager() if of_the_user else GridClientManager(grid)
+    with in_step(grid, manager):
+        assert manager.wait_for(2)
+        assert len(manager.sample(3)) == 3
+        with pytest.raises(NotEnoughNodesError, match="^5 nodes are asked for\nLower min_avail"):
+            manager.sample(1, min_num_clients=5)
+    assert not manager.wait_for(5, timeout=0)
