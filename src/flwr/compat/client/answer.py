@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from logging import WARNING
 from typing import Any, NamedTuple
 
@@ -95,12 +95,7 @@ def as_client(client: Any, client_fn: Callable[..., Any]) -> Client:
         If it is neither.
     """
     if isinstance(client, NumPyClient):
-        log(
-            WARNING,
-            "Deprecation Warning: The `client_fn` function must return an instance of `Client`, "
-            "but an instance of `NumPyClient` was returned. Please use `NumPyClient.to_client()` "
-            "method to convert it to `Client`.",
-        )
+        _say_converted()
         return client.to_client()
     if not isinstance(client, Client):
         raise TypeError(
@@ -108,6 +103,16 @@ def as_client(client: Any, client_fn: Callable[..., Any]) -> Client:
             "Return `MyClient().to_client()`."
         )
     return client
+
+
+@cache  # once in a process: a client is made for each message
+def _say_converted() -> None:
+    log(
+        WARNING,
+        "Deprecation Warning: The `client_fn` function must return an instance of `Client`, "
+        "but an instance of `NumPyClient` was returned. Please use `NumPyClient.to_client()` "
+        "method to convert it to `Client`.",
+    )
 
 
 def handle_legacy_message(client: Client, message: Message, context: Context) -> Message:

@@ -12,6 +12,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.compat import bridge
 from flwr.compat.client import Client, NumPyClient
+from flwr.compat.client.answer import _say_converted
 from flwr.compat.parameters import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.compat.typing import (
     Code,
@@ -163,14 +164,15 @@ def test_the_old_form_takes_the_id_of_a_node_that_has_no_partition(context: Cont
     assert properties_of(app, context) == {"number": "2"}
 
 
-def test_a_numpy_client_is_converted_with_a_warning_each_time(
+def test_a_numpy_client_is_converted_with_one_warning_in_a_process(
     context: Context, caplog: pytest.LogCaptureFixture
 ) -> None:
+    _say_converted.cache_clear()
     app = ClientApp(lambda context: Counts(1))
     assert properties_of(app, context) == {"number": 1}
     assert properties_of(app, context) == {"number": 1}
-    assert len(caplog.messages) == 2
-    assert caplog.messages[1].startswith("Deprecation Warning: The `client_fn` function must")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("Deprecation Warning: The `client_fn` function must")
 
 
 def test_anything_else_is_refused_and_the_function_named(context: Context) -> None:
