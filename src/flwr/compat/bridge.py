@@ -41,7 +41,17 @@ def parameters_to_arrayrecord(parameters: Parameters, keep_input: bool) -> Array
         under the keys "0", "1", …; none at all become the single key "_empty".
     keep_input : bool
         With False, the parameters are empty afterwards.
+
+    Raises
+    ------
+    TypeError
+        If they are something else, such as a list of arrays.
     """
+    if not isinstance(parameters, Parameters):
+        raise TypeError(
+            "`parameters` must be Parameters (see ndarrays_to_parameters), not "
+            f"{type(parameters).__name__}."
+        )
     record = held_record(parameters)
     if record is None:
         stype = parameters.tensor_type
@@ -257,6 +267,8 @@ def recorddict_to_getpropertiesres(recorddict: RecordDict) -> GetPropertiesRes:
 
 def _config_record(values: Mapping[str, Any], where: str) -> ConfigRecord:
     try:
+        if not isinstance(values, Mapping):
+            raise TypeError(f"There must be a dict, not {type(values).__name__}.")
         return ConfigRecord(dict(values))
     except TypeError as error:
         error.add_note(f"It is in '{where}'.")
@@ -272,6 +284,8 @@ def _metric_record(result: str, field: str, value: Any) -> MetricRecord:
 
 
 def _status_record(status: Status) -> ConfigRecord:
+    if not isinstance(status, Status):
+        raise TypeError(f"`status` must be a Status, not {type(status).__name__}.")
     return ConfigRecord({"code": int(Code(status.code).value), "message": status.message})
 
 

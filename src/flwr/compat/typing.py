@@ -102,7 +102,7 @@ def lazy_parameters(record: ArrayRecord, tensor_type: str) -> Parameters:
 
 def held_record(parameters: Parameters) -> ArrayRecord | None:
     """Return the record that parameters hold as long as nobody has read their ``tensors``."""
-    held = parameters._held
+    held = getattr(parameters, "_held", None)  # whatever has `tensors` will do
     return held if isinstance(held, ArrayRecord) else None
 
 

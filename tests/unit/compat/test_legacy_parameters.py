@@ -4,6 +4,8 @@ import copy
 import dataclasses
 import io
 import pickle  # noqa: TID251 - users pickle them
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -130,3 +132,10 @@ def test_arrays_are_kept_until_tensors_are_read() -> None:
     assert not parameters_views(parameters)[0].flags.writeable
     assert parameters.tensors
     assert held_record(parameters) is None
+
+
+def test_whatever_has_tensors_is_read() -> None:
+    given: Any = SimpleNamespace(tensors=[ndarray_to_bytes(np.arange(2))])
+    assert [array.tolist() for array in parameters_to_ndarrays(given)] == [[0, 1]]
+    with pytest.raises(AttributeError, match="'list' object has no attribute 'tensors'"):
+        parameters_to_ndarrays(cast("Any", [np.zeros(2)]))

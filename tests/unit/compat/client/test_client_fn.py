@@ -1,7 +1,7 @@
 """`ClientApp(client_fn)`: legacy clients answer messages."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -220,6 +220,27 @@ def test_values_that_cannot_be_sent_are_named_with_the_method(context: Context) 
     with pytest.raises(TypeError, match="'loss'") as caught:
         app(fit_message(), context)
     assert caught.value.__notes__[-1].endswith("Wrong.fit` returned it.")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("parameters", [np.zeros(2)], "`parameters` must be Parameters .*, not list"),
+        ("parameters", None, "`parameters` must be Parameters .*, not NoneType"),
+        ("metrics", None, "must be a dict, not NoneType"),
+        ("metrics", [1], "must be a dict, not list"),
+        ("num_examples", None, "'num_examples'"),
+        ("status", None, "`status` must be a Status, not NoneType"),
+    ],
+)
+def test_a_field_of_a_result_that_is_something_else_is_named(
+    context: Context, field: str, value: Any, text: str
+) -> None:
+    result = FitRes(Status(Code.OK, ""), ndarrays_to_parameters([np.ones(2)]), 1, {})
+    app = ClientApp(lambda context: Returns(replace(result, **{field: value})))
+    with pytest.raises(TypeError, match=text) as caught:
+        app(fit_message(), context)
+    assert caught.value.__notes__[-1] == "`Returns.fit` returned it."
 
 
 def test_a_result_that_is_returned_again_is_sent_again(context: Context) -> None:
