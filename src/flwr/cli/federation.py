@@ -192,7 +192,7 @@ def _table(headings: Sequence[str], rows: "Sequence[Sequence[str | Text]]") -> N
     out = console()
     folded = ("Description", "App")
     columns = [Column(heading, fold=heading in folded) for heading in headings]
-    out.print(listing_table(columns, rows, out.width))
+    out.print(listing_table(columns, rows, out.width), crop=False)
 
 
 # -- what needs accounts

@@ -39,11 +39,11 @@ _COLOURS = {
 }
 _COLUMNS = (
     Column("Run ID"),
-    Column("Federation", fold=True, spare=2),
-    Column("App", fold=True),
+    Column("Federation", fold=True, spare=4),
+    Column("App", fold=True, spare=1),
     Column("Status"),
-    Column("Elapsed", right=True, spare=1),
-    Column("Status Changed @", split=True),
+    Column("Elapsed", right=True, spare=3),
+    Column("Status Changed @", split=True, spare=2),
 )
 
 
@@ -78,7 +78,8 @@ def ls(
         if listing.runs:
             out = console()
             out.print(
-                _run_table(listing, out.width) if run_id is None else _detail_table(listing, place)
+                _run_table(listing, out.width) if run_id is None else _detail_table(listing, place),
+                crop=False,
             )
 
 

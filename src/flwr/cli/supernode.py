@@ -136,7 +136,7 @@ def _print_table(nodes: "list[Node]", now: datetime) -> None:
         for node in nodes
     ]
     out = console()
-    out.print(listing_table(_COLUMNS, rows, out.width))
+    out.print(listing_table(_COLUMNS, rows, out.width), crop=False)
 
 
 def _as_json(node: "Node", now: datetime) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def listing_table(
 ) -> "Table":
     """Return a table of rows that is no wider than `width`, if that can be.
 
-    First times and the like are split over two lines, then columns are left out.
+    First times and the like are split over two lines, then columns are left out. A table that is
+    wider all the same is to be printed whole (``crop=False``): the terminal wraps its lines.
     """
     from rich import box
     from rich.table import Table
@@ -55,6 +56,8 @@ def listing_table(
             break
         chosen.remove(least)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    if (least_width := _needed(columns, rows, chosen, narrow=narrow)) > width:
+        table.width = least_width
     for column in (columns[index] for index in chosen):
         table.add_column(
             _split(column, column.heading, narrow=narrow),

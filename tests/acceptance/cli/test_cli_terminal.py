@@ -85,6 +85,13 @@ def test_the_list_of_runs_fits(history: Flwr, width: int) -> None:
     assert ("Elapsed" in shown) == (width >= 80)
 
 
+@pytest.mark.parametrize("width", [30, 40])
+def test_ids_and_states_are_whole_on_a_very_narrow_terminal(history: Flwr, width: int) -> None:
+    shown = plain(on_terminal(history, width, "ls"))
+    for run_id, state in zip(RUN_IDS, STATES, strict=True):
+        assert f"{run_id}  {state}" in shown
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_run_in_detail_fits(history: Flwr, width: int) -> None:
     shown = plain(on_terminal(history, width, "ls", "--run-id", str(RUN_IDS[0])))

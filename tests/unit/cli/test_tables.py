@@ -16,7 +16,7 @@ NODE = [
 
 def shown(columns: tuple[Column, ...], rows: list[list[str]], width: int) -> list[str]:
     out = Console(file=io.StringIO(), width=width)
-    out.print(listing_table(columns, rows, width))
+    out.print(listing_table(columns, rows, width), crop=False)
     assert isinstance(out.file, io.StringIO)
     return out.file.getvalue().splitlines()
 
@@ -40,4 +40,5 @@ def test_times_are_split_before_columns_are_left_out() -> None:
 
 
 def test_what_must_be_there_is_there_even_where_there_is_no_room() -> None:
-    assert "Id" in "\n".join(shown((Column("Id"),), [["1" * 30]], 20))
+    shown_here = "\n".join(shown((Column("Id"), Column("State")), [["1" * 30, "done"]], 20))
+    assert f"{'1' * 30}  done" in shown_here
