@@ -99,6 +99,24 @@ def test_an_app_that_goes_on_when_interrupted_completes(
     assert flwr.status() == "finished:completed"
 
 
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_an_interrupt_in_a_destructor_is_not_lost(
+    flwr: Flwr, app: Callable[..., Path], number: signal.Signals
+) -> None:
+    """Python drops what a destructor raises."""
+    destructor = (
+        "import os, threading\n"
+        "    class Gone:\n"
+        f"        def __del__(self): os.kill(os.getpid(), {number.value})\n"
+        "    Gone()\n"
+        "    threading.Event().wait(20)"
+    )
+    ended = flwr("run", app(then=destructor))
+    assert ended.code == EXIT_CODES[number], ended.out
+    assert "Exception ignored" not in ended.err
+    assert flwr.status() == "finished:stopped"
+
+
 def test_an_ignored_interrupt_stays_ignored(flwr: Flwr, app: Callable[..., Path]) -> None:
     folder = app(then="import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     assert flwr.in_shell(f"trap '' INT; flwr run {folder}").code == 0
