@@ -19,6 +19,7 @@ from flwr.cli.frameworks import (
     write_app,
 )
 from flwr.cli.output import FormatOption, OutputFormat, reporting
+from flwr.cli.problems import Problems
 from flwr.config.spelling import nearest
 from flwr.errors import ConfigError
 
@@ -59,12 +60,22 @@ def new(
 ) -> None:
     """Make a new app in a folder of its own. Works offline."""
     with reporting(output_format) as result:
-        name = _name(app_name)
-        chosen = _framework(framework)
-        about = _challenge(challenge, chosen)
-        publisher = _publisher(username)
-        folder = Path(name)
-        _check_free(folder)
+        if app_name and app_name.startswith("@"):
+            raise _from_a_hub(app_name)
+        problems = Problems("The app cannot be made")
+        chosen = None
+        with problems.noted():
+            name = _name(app_name)
+            folder = _folder(name)
+        with problems.noted():
+            chosen = _framework(framework)
+        with problems.noted():
+            about = _challenge(challenge, chosen)
+        with problems.noted():
+            publisher = _publisher(username)
+        problems.raise_any()
+        assert chosen is not None
+        _confirm_overwriting(folder)
         write_app(folder, chosen.name, publisher, about)
         result.update(
             {
@@ -88,8 +99,6 @@ def _may_ask() -> bool:
 
 def _name(given: str | None) -> str:
     """Return the app's name; ask for it on a terminal if it is missing or wrong."""
-    if given and given.startswith("@"):
-        raise _from_a_hub(given)
     name = given
     while True:
         if name is None and not _may_ask():
@@ -149,15 +158,18 @@ def _framework(given: str | None) -> Framework:
     return framework_named(given or _choice("Framework", list(FRAMEWORKS), default="NumPy"))
 
 
-def _challenge(given: str | None, framework: Framework) -> str:
-    """Return what the app is about; ask for it on a terminal if that is to be chosen."""
+def _challenge(given: str | None, framework: Framework | None) -> str:
+    """Return what the app is about; ask for it on a terminal if that is to be chosen.
+
+    Without a framework, only what is given is looked at.
+    """
     if given is not None:
-        if not framework.challenges:
+        if framework is not None and not framework.challenges:
             raise ConfigError(
                 f"--challenge is for FlowerTune, not for {framework.name}", hint="Leave it out."
             )
         return challenge_named(given)
-    if framework.challenges and _may_ask():
+    if framework is not None and framework.challenges and _may_ask():
         return challenge_named(_choice("Challenge", CHALLENGES, default=DEFAULT_CHALLENGE))
     return DEFAULT_CHALLENGE
 
@@ -186,10 +198,18 @@ def _publisher(given: str | None) -> str:
     return given
 
 
-def _check_free(folder: Path) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if folder.is_dir() and _may_ask():
-        typer.confirm(f"The folder '{folder}' exists. Overwrite files in it?", abort=True)
-        return
+def _folder(name: str) -> Path:
+    """Return the app's folder; what is in it already may be overwritten only if asked for."""
+    folder = Path(name)
+    if _is_free(folder) or (folder.is_dir() and _may_ask()):
+        return folder
     raise ConfigError(f"'{folder}' exists already", hint="Choose another name, or remove it first.")
+
+
+def _is_free(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def _confirm_overwriting(folder: Path) -> None:
+    if not _is_free(folder):
+        typer.confirm(f"The folder '{folder}' exists. Overwrite files in it?", abort=True)

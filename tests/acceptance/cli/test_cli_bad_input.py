@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from cli_apps import NODES, PROJECT, Flwr
 
+from flwr.cli.frameworks import FRAMEWORKS
+
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
@@ -196,6 +198,29 @@ def test_bad_names_of_new_apps(flwr: Flwr, arguments: list[str], expected: str) 
     assert ended.code == 1
     assert expected in ended.err
     assert not list(flwr.work.iterdir())
+
+
+def test_all_that_is_wrong_with_a_new_app_is_told_at_once(flwr: Flwr) -> None:
+    (flwr.work / "mine").write_text("a file")
+    wrong = ["--framework", "nunpy", "--challenge", "cod", "--username", "a b"]
+    ended = flwr("new", "mine", *wrong, "--format", "json")
+    assert ended.code == 1
+    message = json.loads(ended.out)["error"]["message"]
+    assert message.splitlines()[::2] == [
+        "The app cannot be made:",
+        "  Choose another name, or remove it first.",
+        f"  There are: {', '.join(FRAMEWORKS)}.",
+        "  There are: Code, Finance, GeneralNLP, Medical.",
+        "  Use letters, digits, '-' and '_' only.",
+    ]
+    for text in (
+        "\n- 'mine' exists already\n",
+        "\n- There is no template 'nunpy'; did you mean 'NumPy'?\n",
+        "\n- There is no challenge 'cod'; did you mean 'Code'?\n",
+        "\n- 'a b' is no valid publisher\n",
+    ):
+        assert text in message
+    assert [file.name for file in flwr.work.iterdir()] == ["mine"]
 
 
 def test_a_folder_in_the_way_is_kept(flwr: Flwr) -> None:
