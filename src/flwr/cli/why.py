@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flwr.cli.arguments import AppOrConnection, ConnectionOfApp, RunId
-from flwr.cli.output import FormatOption, OutputFormat, reporting
+from flwr.cli.output import FormatOption, OutputFormat, reporting, time_text
 from flwr.cli.place import find_place
 from flwr.clock import unix_now
 from flwr.config import Place
@@ -74,6 +74,7 @@ def _here(run_id: int) -> "Facts":
         told=told,
         elapsed=unix_now() - _unix(run.pending_at),
         quiet=unix_now() - newest,
+        finished_at=_read_at(run.finished_at),
         log_tail=_tail(RunDir(runs_dir(), run_id).log),
     )
 
@@ -115,6 +116,7 @@ def _there(place: Place, run_id: int) -> "Facts":
         in_place=False,
         elapsed=listed.now - _unix(run.pending_at),
         quiet=listed.now - newest,
+        finished_at=_read_at(run.finished_at),
         online=sum(node.online for node in nodes.values()),
         names={node_id: node.name for node_id, node in nodes.items() if node.name},
         open=tuple(
@@ -151,6 +153,10 @@ def _tail(log: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def _read_at(iso: str | None) -> str:
+    return time_text(iso) if iso else ""
 
 
 def _unix(iso: str) -> float:

@@ -53,7 +53,7 @@ class Diagnosis:
     cause : Cause
         Of which kind it is.
     headline : str
-        What it is, in a sentence or two.
+        What it is, in a sentence or two, and in one line.
     evidence : tuple of str
         What shows it: the end of a traceback, rounds, nodes.
     advice : tuple of str
@@ -132,10 +132,19 @@ def diagnose(facts: Facts) -> Diagnosis:
     if sub_status == "stopped":
         return Diagnosis(
             Cause.STOPPED,
-            f"It was stopped after {_rounds(facts)}: {facts.details or 'nobody said why'}.",
-            (*_awaited(facts), *_failures_so_far(facts)),
+            f"It was stopped{_at(facts)} after {_rounds(facts)}: "
+            f"{facts.details or 'nobody said why'}.",
+            (*_awaited(facts), *_failures_so_far(facts), *_by_whom(facts)),
         )
     return _of_failed(facts)
+
+
+def _at(facts: Facts) -> str:
+    return f" at {facts.finished_at}," if facts.finished_at else ""
+
+
+def _by_whom(facts: Facts) -> tuple[str, ...]:
+    return () if facts.in_place else ("Who did it is not recorded: there are no accounts.",)
 
 
 def _awaited(facts: Facts) -> tuple[str, ...]:
@@ -181,7 +190,7 @@ def _of_client(facts: Facts, first: NodeFailure, all_failed: str) -> Diagnosis:
     cause = kind_of(first.summary) or Cause.CLIENT_APP_RAISED
     where = f"round {first.round}, {first.message_type}" if first.round else first.message_type
     headline = (
-        f"{all_failed}\n"
+        f"{all_failed.rstrip('.')}. "
         f"The first failure was at {_named(first.node_id, facts)} ({where}): {first.summary}"
     )
     evidence = [*_where_raised(first)]

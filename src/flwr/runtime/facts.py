@@ -194,6 +194,8 @@ class Facts:
         Whether it ran on the machine of the command.
     elapsed, quiet : float
         Seconds since it began, and since it told anything.
+    finished_at : str
+        When it ended, for people to read; an empty text if it has not, or that is not known.
     online : int or None
         How many nodes are connected; None if it does not matter.
     names : dict of int to str
@@ -211,6 +213,7 @@ class Facts:
     in_place: bool = True
     elapsed: float = 0.0
     quiet: float = 0.0
+    finished_at: str = ""
     online: int | None = None
     names: dict[int, str] = field(default_factory=dict)
     open: tuple[OpenMessage, ...] = ()

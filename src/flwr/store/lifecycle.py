@@ -67,7 +67,6 @@ def next_state(state: RunState, event: RunEvent) -> RunState:
     try:
         return MOVES[state, event]
     except KeyError:
-        possible = ", ".join(sorted(e for s, e in MOVES if s is state)) or "nothing"
-        raise RunStateError(
-            f"A run that is {state} cannot {event}; what can happen to it: {possible}."
-        ) from None
+        possible = ", ".join(sorted(e for s, e in MOVES if s is state))
+        rest = f"what can happen to it: {possible}" if possible else "it has ended"
+        raise RunStateError(f"A run that is {state} cannot {event}; {rest}.") from None

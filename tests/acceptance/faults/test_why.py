@@ -86,6 +86,7 @@ def test_what_a_run_at_a_superlink_waits_for(bench: Bench) -> None:
     assert f"flwr why {run_id} hub" in shown.out
     assert deployment.flwr("stop", run_id, "hub").code == 0
     assert why(run_id)["cause"] == "stopped"
+    assert re.search(r"stopped at 20\d\d-.*Z, after", why(run_id)["headline"])
     assert "2 of 5 were connected" in why(run_id)["evidence"][0]
 
 

@@ -162,8 +162,11 @@ def test_a_serverapp_that_stumbles_over_failed_nodes_is_not_the_first_cause() ->
     found = failed("IndexError: list index out of range", exchange(RAISED, RAISED))
     assert found.cause is Cause.CLIENT_APP_RAISED
     assert "All of its 2 train messages came back as errors" in found.headline
-    assert "then the ServerApp ended: IndexError: list index out of range" in found.headline
-    assert "The first failure was at node 1 (clinic) (train): ValueError" in found.headline
+    assert (
+        "then the ServerApp ended: IndexError: list index out of range. "
+        "The first failure was at node 1 (clinic) (train): ValueError"
+    ) in found.headline
+    assert "\n" not in found.headline
 
 
 def test_a_chained_traceback_leads_to_the_app() -> None:
@@ -208,18 +211,25 @@ def test_a_failure_of_which_nothing_is_known() -> None:
     assert "nothing is recorded" in failed("").headline
 
 
-def test_a_stopped_run_says_by_whom_and_what_it_waited_for() -> None:
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_stopped_run_says_when_and_by_what_and_what_it_waited_for(in_place: bool) -> None:
     found = diagnose(
         Facts(
             run_id=5,
             state="finished:stopped",
             details="Stopped by flwr stop",
             told=told(RoundStarted(1, 3), NodesAwaited(1, 5), RunFinished("stopped", "")),
+            finished_at="2026-11-25 07:46:52Z",
+            in_place=in_place,
         )
     )
     assert found.cause is Cause.STOPPED
-    assert "Stopped by flwr stop" in found.headline
-    assert found.evidence == ("It was waiting for nodes: 1 of 5 were connected.",)
+    assert found.headline == (
+        "It was stopped at 2026-11-25 07:46:52Z, after 0 of 3 rounds: Stopped by flwr stop."
+    )
+    waited, *whom = found.evidence
+    assert waited == "It was waiting for nodes: 1 of 5 were connected."
+    assert whom == ([] if in_place else ["Who did it is not recorded: there are no accounts."])
 
 
 @pytest.mark.parametrize("state", ["pending", "starting"])
