@@ -8,6 +8,7 @@ import typer
 from flwr.cli.arguments import complete_apps_and_connections, complete_connections
 from flwr.cli.output import FormatOption, OutputFormat, reporting
 from flwr.cli.place import NO_FEDERATION, read_place, split_arguments
+from flwr.cli.problems import Problems
 from flwr.config import (
     Place,
     SimulationOptions,
@@ -77,9 +78,13 @@ def run(
             )
         config = read_app(folder or Path())
         place = read_place(config, name)
-        overrides = parse_config_args(run_config)
-        settings = fuse_run_config(config.run_config, overrides)
-        options = _override(place.options, federation_config)
+        problems = Problems("The settings of the run cannot be used")
+        with problems.noted():
+            overrides = parse_config_args(run_config)
+            settings = fuse_run_config(config.run_config, overrides)
+        with problems.noted():
+            options = _override(place.options, federation_config)
+        problems.raise_any()
         to_stderr = output_format is OutputFormat.JSON
         if place.address is None:
             if federation not in (None, NO_FEDERATION):

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from flwr.config.simulation import SimulationOptions
+from flwr.config.simulation import SimulationOptions, is_option
 from flwr.config.spelling import nearest, suggestion
 from flwr.config.toml import Key, Problems, read_toml
-from flwr.config.values import UserConfig
+from flwr.config.values import UserConfig, read_values
 from flwr.errors import ConfigError
 
 _APP: Key = ("tool", "flwr", "app")
@@ -198,13 +198,15 @@ def _required_text(problems: Problems, table: Key, name: str) -> str:
     return ""
 
 
-def _near_misses(problems: Problems, table: Key, known: tuple[str, ...]) -> None:
+def _near_misses(
+    problems: Problems, table: Key, known: tuple[str, ...], cutoff: float = 0.8
+) -> None:
     """Note keys that are one slip away from a known one; other foreign keys are let be."""
     values = _table(problems, table)
     for key in values:
         if key in known or any("'" + key + "'" in problem for _, problem in problems.found):
             continue
-        if match := nearest(key, set(known) - set(values), cutoff=0.8):
+        if match := nearest(key, set(known) - set(values), cutoff=cutoff):
             problems.add((*table, key), f"unknown key; did you mean '{match}'?")
 
 
@@ -287,19 +289,7 @@ def _assigned_names(tree: ast.AST) -> set[str]:
 
 def _run_config(problems: Problems) -> UserConfig:
     """Return ``[tool.flwr.app.config]`` with dotted keys; note values of other types."""
-    flat: UserConfig = {}
-
-    def walk(table: Mapping[str, Any], key: Key) -> None:
-        for name, value in table.items():
-            if isinstance(value, dict):
-                walk(value, (*key, name))
-            elif isinstance(value, (bool, int, float, str)):
-                flat[".".join((*key, name)[len(_CONFIG) :])] = value
-            else:
-                problems.add((*key, name), f"must be a bool, int, float or text; it is {value!r}")
-
-    walk(_table(problems, _CONFIG), _CONFIG)
-    return flat
+    return read_values(_table(problems, _CONFIG), problems.add, _CONFIG)
 
 
 def _federations(problems: Problems) -> tuple[dict[str, Federation], str | None]:
@@ -331,8 +321,10 @@ def _is_table(problems: Problems, name: str) -> bool:
 def _federation(problems: Problems, name: str) -> Federation:
     """Return one federation; note whatever is wrong with it."""
     key = (*_FEDERATIONS, name)
-    _near_misses(problems, key, _FEDERATION_KEYS)
+    _near_misses(problems, key, _FEDERATION_KEYS, cutoff=0.6)
     table = _table(problems, key)
+    for item in (item for item in table if is_option(item)):
+        problems.add((*key, item), f"an option of the simulation; write 'options.{item}'")
     address, insecure = table.get("address"), table.get("insecure", False)
     certificates = table.get("root-certificates")
     if address is not None and not isinstance(address, str):

@@ -87,6 +87,11 @@ _FIELDS = {
 }
 
 
+def is_option(key: str) -> bool:
+    """Return whether a key is that of an option, or of a table of options."""
+    return key.replace("_", "-") in (*_KEYS, "backend", "client-resources", "init-args")
+
+
 def _canonical(key: str) -> str:
     """Return the one name of an option that has several spellings."""
     name = key.removeprefix("options.").removeprefix("backend.")

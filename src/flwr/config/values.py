@@ -1,7 +1,7 @@
 """Flat configuration dictionaries and the ``key=value`` text of the command line."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from flwr.errors import RunConfigError
 UserConfigValue = bool | float | int | str
 UserConfig = dict[str, UserConfigValue]
 
+_LEAST, _MOST = -(2**63), 2**64 - 1  # whole numbers that can be stored and sent
 _FORM = "write pairs as in: lr=0.1 rounds=3 verbose=true name='a text'"
-_SHELL = "quote the whole for the shell, as in -c"
 # One `key=value`; blanks around `=` are fine. A value is quoted text, a table, a list, or a run
 # of non-blanks.
 _PAIR = re.compile(
@@ -51,6 +51,36 @@ def flatten_dict(
                 f"The value for key '{key}' must be a bool, int, float, str, or a dict of these; "
                 f"it is {value!r} ({type(value).__name__})"
             )
+    return flat
+
+
+def read_values(
+    table: Mapping[str, Any],
+    complain: Callable[[tuple[str, ...], str], None],
+    key: tuple[str, ...] = (),
+) -> UserConfig:
+    """Return the values of a table, with dotted keys.
+
+    Parameters
+    ----------
+    table : mapping
+        As TOML has it.
+    complain : callable
+        Called with a key and what is wrong with it, for each value that no configuration has.
+    key : tuple of str, default ()
+        Where the table lies, for `complain`.
+    """
+    flat: UserConfig = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            inner = read_values(value, complain, (*key, name))
+            flat.update({f"{name}.{below}": each for below, each in inner.items()})
+        elif not isinstance(value, (bool, int, float, str)):
+            complain((*key, name), f"must be a bool, int, float or text; it is {value!r}")
+        elif isinstance(value, int) and not _LEAST <= value <= _MOST:
+            complain((*key, name), f"must be a whole number of at most 64 bits; it is {value}")
+        else:
+            flat[name] = value
     return flat
 
 
@@ -125,7 +155,9 @@ def fuse_run_config(
     if unknown:
         told = [f"'{key}'; {suggestion(key, defaults)}".rstrip("; ") for key in unknown]
         raise RunConfigError(
-            f"Unknown key in {option}: " + ", ".join(told),
+            f"Unknown key in {option}: {told[0]}"
+            if len(told) == 1
+            else "\n- ".join([f"Unknown keys in {option}:", *told]),
             hint="Keys are those of [tool.flwr.app.config] in the app's pyproject.toml.",
         )
     return {**defaults, **overrides}
@@ -188,12 +220,17 @@ def parse_config_args(
     if files:
         return _read_file(Path(files[0].strip()).expanduser(), option, flatten=flatten)
     flat: UserConfig = {}
+    wrong: list[RunConfigError] = []
     for text in texts:
-        nested = _parse(text, option)
         try:
-            flat.update(flatten_dict(nested))
-        except ValueError as error:
-            raise RunConfigError(f"{option} {text!r}: {error}") from error
+            flat.update(_parse(text, option))
+        except RunConfigError as error:
+            wrong.append(error)
+    if wrong:
+        hints = dict.fromkeys(error.hint for error in wrong if error.hint)
+        raise RunConfigError(
+            "\n".join(error.message for error in wrong), hint="\n".join(hints)
+        ) from wrong[0]
     try:
         return dict(flat) if flatten else unflatten_dict(flat)
     except TypeError as error:
@@ -204,26 +241,14 @@ def _read_file(path: Path, option: str, *, flatten: bool) -> dict[str, Any]:
     """Return what a TOML file says; values of other types are listed with their lines."""
     document = read_toml(path)
     problems = Problems(document)
-    flat: UserConfig = {}
-
-    def walk(table: Mapping[str, Any], key: tuple[str, ...]) -> None:
-        for name, value in table.items():
-            inner = (*key, name)
-            if isinstance(value, Mapping):
-                walk(value, inner)
-            elif isinstance(value, (bool, int, float, str)):
-                flat[".".join(inner)] = value
-            else:
-                problems.add(inner, f"must be a bool, int, float or text; it is {value!r}")
-
-    walk(document.data, ())
+    flat = read_values(document.data, problems.add)
     if problems.found:
         raise RunConfigError(f"{option}: {problems.text('settings')}")
     return dict(flat) if flatten else unflatten_dict(flat)
 
 
-def _parse(text: str, option: str) -> dict[str, Any]:
-    """Return the nested dictionary that one text of pairs says."""
+def _parse(text: str, option: str) -> UserConfig:
+    """Return what one text of pairs says, with dotted keys."""
     import tomllib
 
     lines = []
@@ -233,12 +258,13 @@ def _parse(text: str, option: str) -> dict[str, Any]:
         match = _PAIR.match(text, position)
         if match is None:
             rest = text[position:].strip()
-            raise RunConfigError(f"{option}: cannot read {rest!r} in {text!r}", hint=_advice(rest))
+            wrong.append((rest, _advice(rest)))
+            break
         key, value = match["key"], match["value"]
         try:
             tomllib.loads(f"{key} = {value}")
         except tomllib.TOMLDecodeError:
-            wrong.append((match[0].strip(), _advice_for_value(key, value)))
+            wrong.append((match[0].strip(), _advice_for_value(key, value, option)))
         lines.append(f"{key} = {value}")
         position = match.end()
     if wrong:
@@ -246,12 +272,17 @@ def _parse(text: str, option: str) -> dict[str, Any]:
         advice = "\n".join(dict.fromkeys(advice for _, advice in wrong))
         raise RunConfigError(f"{option}: cannot read {pairs} in {text!r}", hint=advice)
     try:
-        return tomllib.loads("\n".join(lines))
+        nested = tomllib.loads("\n".join(lines))
     except tomllib.TOMLDecodeError as error:
         reason = str(error).split(" (at line")[0]
         raise RunConfigError(
             f"{option}: {text!r} contradicts itself: {reason}", hint="Give each key once."
         ) from error
+    bad_values: list[str] = []
+    flat = read_values(nested, lambda key, why: bad_values.append(f"'{'.'.join(key)}': {why}"))
+    if bad_values:
+        raise RunConfigError(f"{option} {text!r}: " + "; ".join(bad_values))
+    return flat
 
 
 def _advice(rest: str) -> str:
@@ -261,7 +292,7 @@ def _advice(rest: str) -> str:
     return _FORM[0].upper() + _FORM[1:] + "."
 
 
-def _advice_for_value(key: str, value: str) -> str:
+def _advice_for_value(key: str, value: str, option: str) -> str:
     """Say how to write a value that is not TOML."""
     if "," in value and "=" in value:
         return "Separate pairs by blanks, not commas: " + value_pairs(key, value) + "."
@@ -269,7 +300,8 @@ def _advice_for_value(key: str, value: str) -> str:
         return f"Write true and false in lower case: {key}={value.lower()}."
     if re.fullmatch(r"[+-]?\.\d+|[+-]?\d+\.", value):
         return f"Write digits on both sides of the point: {key}={float(value)}."
-    return f"Text needs quotes, and {_SHELL} '{key}=\"{value}\"'."
+    quoted = f"{option} '{key}=\"{value}\"'"
+    return f"Text needs quotes, and quote the whole for the shell, as in {quoted}."
 
 
 def value_pairs(key: str, value: str) -> str:

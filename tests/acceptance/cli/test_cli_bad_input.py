@@ -112,6 +112,20 @@ def test_bad_federation_configs(
     assert expected in ended.err
 
 
+def test_problems_of_several_options_are_told_at_once(flwr: Flwr, app: Callable[..., Path]) -> None:
+    wrong = ["-c", "learnin-rate=1", "--federation-config", "num-supernode=3 verbose=3"]
+    ended = flwr("run", app(), *wrong, "--format", "json")
+    assert ended.code == 1
+    error = json.loads(ended.out)["error"]
+    assert error["code"] == "run-config"
+    for text in (
+        "\n- Unknown key in --run-config: 'learnin-rate'; did you mean 'learning-rate'?\n",
+        "\n- --federation-config: 'num-supernode': unknown option; did you mean 'num-supernodes'?",
+        "; 'verbose': must be true or false; it is 3",
+    ):
+        assert text in error["message"]
+
+
 def test_no_nodes_in_the_project_file(flwr: Flwr, app: Callable[..., Path]) -> None:
     ended = flwr("run", app(project=PROJECT + NODES.replace("= 2", "= 0")))
     assert ended.code == 1

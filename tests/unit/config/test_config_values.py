@@ -153,7 +153,7 @@ def test_unknown_keys_are_named_with_the_nearest() -> None:
     with pytest.raises(RunConfigError) as caught:
         fuse_run_config({"num-server-rounds": 3, "lr": 0.1}, {"num-rounds": 2, "zzz": 1})
     assert "'num-rounds'; did you mean 'num-server-rounds'?" in str(caught.value)
-    assert "'zzz'; known are lr, num-server-rounds" in str(caught.value)
+    assert "\n- 'zzz'; known are lr, num-server-rounds\n" in str(caught.value)
 
 
 def test_all_values_that_are_not_toml_are_told_at_once() -> None:
@@ -162,6 +162,22 @@ def test_all_values_that_are_not_toml_are_told_at_once() -> None:
     text = str(caught.value)
     for expected in ("'a=hello' and 'c=True'", "'a=\"hello\"'", "c=true"):
         assert expected in text
+
+
+def test_the_problems_of_several_texts_are_told_at_once() -> None:
+    with pytest.raises(RunConfigError) as caught:
+        parse_config_args(["a=hello junk", "b=[1]", "c=1"], option="--federation-config")
+    assert caught.value.message.splitlines() == [
+        "--federation-config: cannot read 'a=hello' and 'junk' in 'a=hello junk'",
+        "--federation-config 'b=[1]': 'b': must be a bool, int, float or text; it is [1]",
+    ]
+    assert "as in --federation-config 'a=\"hello\"'" in caught.value.hint
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+def test_a_number_that_cannot_be_stored_or_sent_is_refused(number: int) -> None:
+    with pytest.raises(RunConfigError, match=f"'seed': must be a whole number.*{number}"):
+        parse_config_args([f"seed={number}"])
 
 
 def test_all_wrong_values_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
