@@ -1,5 +1,6 @@
 """App bundles: what goes into one, and what is refused when one comes from anybody."""
 
+import errno
 import hashlib
 import io
 import os
@@ -329,6 +330,42 @@ def test_too_much_is_refused_with_the_largest_file(tmp_path: Path) -> None:
     assert "pkg/big.json" in caught.value.hint
     with pytest.raises(FabError, match="at most 998"):
         build(app_of(tmp_path / "many", {f"pkg/f{n}.py": "" for n in range(1000)}))
+
+
+def test_a_huge_file_is_refused_without_being_read(tmp_path: Path) -> None:
+    folder = app_of(tmp_path, {"pkg/records.jsonl": ""})
+    os.truncate(folder / "pkg" / "records.jsonl", 1 << 37)  # takes no room on the disk
+    with pytest.raises(FabError, match="at most 10485760") as caught:
+        build(folder)
+    assert "pkg/records.jsonl" in caught.value.hint
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = app_of(tmp_path, {"pkg/secret.py": ""})
+
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "secret.py":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(FabError, match=r"/pkg/secret.py' cannot be read: Permission denied"):
+        build(folder)
+
+
+@pytest.mark.parametrize("name", ["back\\slash.md", "new\nline.py", "b\udcffd.py"])
+def test_names_that_could_not_be_unpacked_are_refused(tmp_path: Path, name: str) -> None:
+    folder = app_of(tmp_path)
+    (folder / name).touch()
+    with pytest.raises(FabError) as caught:
+        build(folder)
+    assert repr(name) in caught.value.message
+    (folder / name).rename(folder / f"{name}.csv")
+    fab.read(build(folder).content)
 
 
 # -- reading and unpacking

@@ -202,7 +202,7 @@ def _checked(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
 
 def _wrong_entry(entry: zipfile.ZipInfo, names: set[str]) -> str:
     """Return why an entry may not be unpacked beside those before it, or an empty text."""
-    if wrong := _wrong_name(entry.filename):
+    if wrong := wrong_name(entry.filename):
         return wrong
     if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
         return "is neither file nor folder"
@@ -211,8 +211,8 @@ def _wrong_entry(entry: zipfile.ZipInfo, names: set[str]) -> str:
     return "is there twice" if entry.filename in names else ""
 
 
-def _wrong_name(name: str) -> str:
-    """Return why a name may not be unpacked, or an empty text."""
+def wrong_name(name: str) -> str:
+    """Return why a FAB may hold nothing of that name, or an empty text."""
     parts = name.removesuffix("/").split("/")
     if name.startswith("/") or ".." in parts or ":" in parts[0] or "\\" in name:
         return "escapes the app's folder"

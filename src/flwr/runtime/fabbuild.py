@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ def build(app_dir: Path) -> Fab:
     ConfigError
         If the app's ``pyproject.toml`` has problems, or a pattern matches nothing.
     FabError
-        If there are too many files, or they are too large or lie too deep.
+        If there are too many files, they are too large or lie too deep, or have names that a FAB
+        cannot hold, or cannot be read.
     """
     app = read_app(app_dir)
     document = read_toml(app.app_dir / PROJECT_FILE)
@@ -83,12 +85,10 @@ def build(app_dir: Path) -> Fab:
             f"The licence file '{license_file}' that pyproject.toml names is not in the FAB",
             hint="Add it beside pyproject.toml; .gitignore and fab-exclude must not name it.",
         )
-    files = {PROJECT_FILE: _project_file(document.data)}
-    for name in names:
-        files[name] = (app.app_dir / name).read_bytes()
+    files = {PROJECT_FILE: _project_file(document.data), **_read(app.app_dir, names)}
     content = _archive(files)
     if len(content) > MOST_BYTES:
-        raise _too_large(len(content), files)
+        raise _too_large(len(content), {name: len(each) for name, each in files.items()})
     fab_hash = fab_hash_of(content)
     return Fab(
         content=content,
@@ -101,11 +101,25 @@ def build(app_dir: Path) -> Fab:
     )
 
 
-def _too_large(size: int, files: dict[str, bytes]) -> FabError:
-    largest = max(files, key=lambda name: len(files[name]))
+def _read(app_dir: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Return the content of files; none is read if all of them are too large."""
+    try:
+        sizes = {name: (app_dir / name).stat().st_size for name in names}
+        if (size := sum(sizes.values())) > MOST_BYTES:
+            raise _too_large(size, sizes)
+        return {name: (app_dir / name).read_bytes() for name in names}
+    except OSError as error:
+        raise FabError(
+            f"'{error.filename}' cannot be read: {error.strerror}",
+            hint="Mend its permissions, or leave it out with fab-exclude in [tool.flwr.app].",
+        ) from error
+
+
+def _too_large(size: int, sizes: dict[str, int]) -> FabError:
+    largest = max(sizes, key=lambda name: sizes[name])
     return FabError(
         f"The FAB would have {size} bytes; at most {MOST_BYTES} are allowed.",
-        hint=f"The largest file is '{largest}' ({len(files[largest])} bytes); leave files "
+        hint=f"The largest file is '{largest}' ({sizes[largest]} bytes); leave files "
         "out with fab-exclude in [tool.flwr.app], or .gitignore.",
     )
 

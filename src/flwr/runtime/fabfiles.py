@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flwr.errors import ConfigError, FabError
-from flwr.runtime.fab import PROJECT_FILE
+from flwr.runtime.fab import PROJECT_FILE, wrong_name
 
 if TYPE_CHECKING:
     from pathspec import PathSpec
@@ -78,7 +78,7 @@ def choose_files(
     ConfigError
         If a pattern is none, or matches nothing, or ``.gitignore`` names ``pyproject.toml``.
     FabError
-        If a file lies too deep.
+        If a file lies too deep, or has a name that cannot be unpacked everywhere.
     """
     patterns = {key: _given(settings, key) for key in PATTERN_KEYS if key in settings}
     found = _look_round(app_dir, into_environments=bool(patterns))
@@ -94,6 +94,7 @@ def choose_files(
         else:
             chosen.append(name)
     _check_depth(chosen)
+    _check_names(chosen)
     return tuple(chosen), tuple(sorted(found.left_out, key=lambda each: each.path))
 
 
@@ -178,6 +179,16 @@ def _check_depth(names: Sequence[str]) -> None:
             f"A FAB holds at most {_MOST_FOLDERS} folders one in the other; deeper: "
             + listed(deep),
             hint="Move them, or leave them out with fab-exclude in [tool.flwr.app], or .gitignore.",
+        )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    wrong = [name for name in names if wrong_name(name)]
+    if wrong:
+        raise FabError(
+            "A FAB cannot hold files of such names: " + ", ".join(map(repr, wrong[:_MOST_NAMED])),
+            hint="Rename them: without backslashes, colons, control characters, and bytes that "
+            "are not UTF-8.",
         )
 
 
