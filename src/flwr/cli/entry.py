@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from typing import NoReturn
 
 from flwr.cli.streams import usable_streams
 
@@ -18,6 +19,12 @@ def usage_error(end: SystemExit) -> str:
     return str(tell()) if tell is not None else ""
 
 
+def interrupted(end: SystemExit) -> KeyboardInterrupt | None:
+    """Return the interrupt that the CLI library made this exit of, if it did."""
+    cause = end.__context__.__cause__ if end.__context__ is not None else None
+    return cause if isinstance(cause, KeyboardInterrupt) else None
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     with usable_streams():
@@ -27,7 +34,7 @@ def main() -> None:
 
             sys.stdout.write(f"Flower version: {__version__}\n")
             return
-        from flwr.cli.interrupts import exit_status, interrupts
+        from flwr.cli.interrupts import interrupts
 
         interrupts.install()
         gc.disable()  # while modules load, a tenth of a short command; what may last enables it
@@ -36,13 +43,26 @@ def main() -> None:
 
             app()
         except SystemExit as end:
+            if interrupt := interrupted(end):
+                _end_interrupted(interrupt)
             if wants_json(sys.argv[1:]) and (wrong := usage_error(end)):
                 from flwr.cli.output import print_failure
 
                 print_failure("usage", wrong)
             raise
         except KeyboardInterrupt as interrupt:
-            sys.stderr.write("\nInterrupted.\n")
-            raise SystemExit(exit_status(interrupt)) from None
+            _end_interrupted(interrupt)
         finally:
             interrupts.end()
+
+
+def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
+    """End a command that was interrupted before, or after, it did anything."""
+    from flwr.cli.interrupts import exit_status
+
+    sys.stderr.write("\nInterrupted.\n")
+    if wants_json(sys.argv[1:]):
+        from flwr.cli.output import print_failure
+
+        print_failure("interrupted", "Interrupted.")
+    raise SystemExit(exit_status(interrupt)) from None

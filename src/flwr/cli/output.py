@@ -59,11 +59,12 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
     except FlwrError as error:
         print_error(error)
         code, message, status = error_code(error), str(error), error.exit_code
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, typer.Abort) as end:
+        interrupt = _interrupt_behind(end)
         message = str(interrupt) or "Interrupted."
         sys.stderr.write(f"\n{message}\n")
         code, status = "interrupted", exit_status(interrupt)
-    except (typer.Exit, typer.Abort):
+    except typer.Exit:
         raise
     except Exception as fault:
         # The entry point tells wrong usage; the rest is our fault, and Python prints its traceback.
@@ -77,6 +78,15 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
     if as_json:
         print_failure(code, message, result)
     raise typer.Exit(status)
+
+
+def _interrupt_behind(end: KeyboardInterrupt | typer.Abort) -> KeyboardInterrupt:
+    """Return the interrupt: a question that is answered by Ctrl-C raises ``Abort`` instead."""
+    if isinstance(end, KeyboardInterrupt):
+        return end
+    if isinstance(end.__context__, KeyboardInterrupt):
+        return end.__context__
+    raise end
 
 
 def print_failure(code: str, message: str, result: dict[str, Any] | None = None) -> None:

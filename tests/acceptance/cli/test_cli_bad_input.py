@@ -94,6 +94,10 @@ def test_a_value_of_another_type_is_named_when_the_run_fails(
     message = json.loads(ended.out)["error"]["message"]
     assert "'learning-rate' was set to 'big' (text); by default it is 0.1 (a number)." in message
     assert message in ended.err
+    rounds = flwr("run", folder, "-c", "num-server-rounds='three'")
+    assert rounds.code == 1
+    assert "Number of rounds: three" in rounds.err
+    assert "Logging error" not in rounds.err
 
 
 @pytest.mark.parametrize(

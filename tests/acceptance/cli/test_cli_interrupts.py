@@ -1,14 +1,17 @@
 """Ctrl-C and SIGTERM end a run with a record, however many come and whenever."""
 
+import json
 import os
+import pty
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_apps import Flwr, group
+from cli_apps import COMMAND, Flwr, group
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -115,6 +118,42 @@ def test_an_interrupt_in_a_destructor_is_not_lost(
     assert ended.code == EXIT_CODES[number], ended.out
     assert "Exception ignored" not in ended.err
     assert flwr.status() == "finished:stopped"
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_a_question_can_be_interrupted(flwr: Flwr, number: signal.Signals) -> None:
+    ours, theirs = pty.openpty()
+    asking = subprocess.Popen(
+        [COMMAND, "new"], env=flwr.environment, cwd=flwr.work,
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"Name of the app" not in shown:
+        shown += os.read(ours, 1 << 16)
+    asking.send_signal(number)
+    assert asking.wait(60) == EXIT_CODES[number]
+    assert os.read(ours, 1 << 16).strip() == b"Interrupted."
+    os.close(ours)
+
+
+@pytest.mark.parametrize(("raised", "code"), [("KeyboardInterrupt", 130), ("Terminated", 143)])
+def test_before_a_command_begins_an_interrupt_has_a_last_line_too(raised: str, code: int) -> None:
+    program = (
+        "import sys, typer\n"
+        "from flwr.cli import commands, entry\n"
+        "from flwr.cli.interrupts import Terminated\n"
+        "commands.app = typer.Typer()\n"
+        "@commands.app.command()\n"
+        f"def early(format: str = typer.Option()): raise {raised}\n"
+        "sys.argv[1:] = ['--format', 'json']\n"
+        "entry.main()\n"
+    )
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == code
+    assert ended.stderr == "\nInterrupted.\n"
+    assert json.loads(ended.stdout)["error"]["code"] == "interrupted"
 
 
 def test_an_ignored_interrupt_stays_ignored(flwr: Flwr, app: Callable[..., Path]) -> None:

@@ -23,7 +23,7 @@ def log_strategy_start_info(
     train_config, evaluate_config : ConfigRecord or None
         What is sent to the nodes with the model.
     """
-    log(INFO, "\t├── Number of rounds: %d", num_rounds)
+    log(INFO, "\t├── Number of rounds: %s", num_rounds)
     log(INFO, "\t├── ArrayRecord (%.2f MB)", megabytes(arrays))
     log(INFO, "\t├── ConfigRecord (train): %s", config_to_str(train_config))
     log(INFO, "\t├── ConfigRecord (evaluate): %s", config_to_str(evaluate_config))
