@@ -49,7 +49,7 @@ def _section(words: str, command: Any) -> str:
     usage = " ".join(["flwr", words, *map(_usage, arguments)])
     lines = [f"\n## `{usage}`\n", f"{(command.help or '').strip()}\n"]
     rows = [(f"`{each.name.upper()}`", _help(each)) for each in arguments if each.help]
-    rows += [(_names(each), _help(each)) for each in options if not each.hidden]
+    rows += [(_names(each), _help(each)) for each in options]
     if rows:
         lines += ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows), ""]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import pytest
 from flwr import errors
 from flwr.cli import checks
 from flwr.cli.output import error_code
-from flwr.cli.reference import markdown
+from flwr.cli.reference import commands, markdown
 from flwr.errors import FlwrError, LinkError, RefusedError
 from flwr.transport.call import Failure, Refusal
 
@@ -20,6 +20,15 @@ def test_the_reference_of_commands_is_today_s() -> None:
     assert (PAGES / "commands.md").read_text() == markdown(), (
         "commands have changed: python -m flwr.cli.reference > docs/reference/commands.md"
     )
+
+
+def test_every_option_stands_in_the_reference() -> None:
+    sections = (PAGES / "commands.md").read_text().split("\n## `flwr ")
+    for words, command in commands():
+        (section,) = [each for each in sections if re.match(rf"{words}[ `]", each)]
+        for option in (each for each in command.params if each.param_type_name == "option"):
+            for name in option.opts:
+                assert f"`{name}`" in section, f"flwr {words} {name}"
 
 
 def test_every_variable_that_the_code_reads_is_documented_and_no_other() -> None:
