@@ -76,7 +76,13 @@ def new(
         problems.raise_any()
         assert chosen is not None
         _confirm_overwriting(folder)
-        write_app(folder, chosen.name, publisher, about)
+        try:
+            write_app(folder, chosen.name, publisher, about)
+        except OSError as error:
+            raise ConfigError(
+                f"The app cannot be written: '{error.filename}': {error.strerror}",
+                hint="Change to a folder that you may write to, on a disk with room.",
+            ) from error
         result.update(
             {
                 "app": name,

@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from flwr.cli.interrupts import exit_status
 from flwr.cli.streams import let_go
-from flwr.errors import FlwrError, LinkError
+from flwr.errors import ConfigError, FlwrError, LinkError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +56,7 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
         _keep_stdout()
     result: dict[str, Any] = {}
     try:
+        _check_current_folder()
         yield result
     except FlwrError as error:
         print_error(error)
@@ -78,6 +80,15 @@ def reporting(output_format: OutputFormat) -> Iterator[dict[str, Any]]:
     if as_json:
         print_failure(code, message, result)
     raise typer.Exit(status)
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "The current folder is gone", hint="Change to one that is there: cd"
+        ) from error
 
 
 def _interrupt_behind(end: KeyboardInterrupt | typer.Abort) -> KeyboardInterrupt:

@@ -1,12 +1,14 @@
 """Standard streams that are closed, cannot say every character, or stop taking what is printed."""
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from io import TextIOWrapper
 from typing import TextIO
 
+_OF_STREAMS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 _faults: list[OSError] = []
 
 
@@ -28,8 +30,8 @@ def usable_streams() -> Iterator[None]:
     except SystemExit as error:
         end = error
     except OSError as error:
-        if error.filename is not None:  # a file's fault, not a stream's
-            raise
+        if error.filename is not None or error.errno not in _OF_STREAMS:
+            raise  # a file's fault, or one of our own
         let_go(sys.stdout, error)
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -254,7 +254,7 @@ def check_reference(reference: str, app_dir: Path) -> str:
         return f"there is no module '{module}' in the app's folder; {suggestion(module, others)}"
     try:
         names = _assigned_names(ast.parse(source.read_bytes()))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, OSError):
         return ""  # loading it tells more than we could here
     if attribute in names or "*" in names:
         return ""

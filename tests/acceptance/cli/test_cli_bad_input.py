@@ -250,6 +250,22 @@ def test_a_folder_in_the_way_is_kept(flwr: Flwr) -> None:
     assert [file.name for file in (flwr.work / "mine").iterdir()] == ["precious"]
 
 
+def test_an_app_that_cannot_be_written(flwr: Flwr) -> None:
+    (flwr.work / "mine").symlink_to("nowhere")
+    ended = flwr("new", "mine", "--framework", "numpy", "--format", "json")
+    assert ended.code == 1
+    message = json.loads(ended.out)["error"]["message"]
+    assert message.startswith("The app cannot be written: 'mine': File exists\n")
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("command", ["ls", "run", "build", "new mine --framework numpy"])
+def test_a_current_folder_that_is_gone(flwr: Flwr, command: str) -> None:
+    ended = flwr.in_shell(f"mkdir gone && cd gone && rmdir ../gone && flwr {command}")
+    assert ended.code == 1
+    assert ended.err.startswith("Error: The current folder is gone\n")
+
+
 def test_connections_with_problems(flwr: Flwr) -> None:
     flwr.home.mkdir()
     (flwr.home / "config.toml").write_text("[superlink.hub]\nadress = 'h:1'\n")
