@@ -12,6 +12,7 @@ from typing import Any
 from flwr.cli.interrupts import exit_status, interrupts
 from flwr.cli.optionvalues import positive
 from flwr.cli.output import OutputFormat, reporting
+from flwr.cli.problems import Problems
 from flwr.cli.streams import usable_streams
 from flwr.config import (
     Place,
@@ -62,8 +63,13 @@ def run(arguments: Sequence[str]) -> None:
 
 def _run(given: argparse.Namespace) -> None:
     app = read_app(given.app)
-    overrides = parse_config_args(given.run_config)
-    options = _options(given)
+    problems = Problems("The settings of the run cannot be used")
+    with problems.noted():
+        overrides = parse_config_args(given.run_config)
+        run_config = fuse_run_config(app.run_config, overrides)
+    with problems.noted():
+        options = _options(given)
+    problems.raise_any()
     for option, why in _IDLE.items():
         if getattr(given, option[2:].replace("-", "_")) is not None:
             log(WARNING, "%s has no effect: %s.", option, why)
@@ -75,7 +81,7 @@ def _run(given: argparse.Namespace) -> None:
         app=app,
         place=Place("", None, options, "flower-simulation"),
         options=options,
-        run_config=fuse_run_config(app.run_config, overrides),
+        run_config=run_config,
         overrides=overrides,
         debug=False,
         fresh_database=False,

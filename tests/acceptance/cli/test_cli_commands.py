@@ -240,6 +240,11 @@ def test_flower_simulation_ends_as_flwr_run_does(flwr: Flwr, app: Callable[..., 
             "'backend.client': unknown option",
         ),
         (["--app", "tiny", "--num-supernodes", "2", "--run-config", "a=1"], 1, "Unknown key"),
+        (
+            ["--app", "tiny", "--num-supernodes", "2", "--run-config", "a=1", "--backend", "x"],
+            1,
+            "cannot be used:\n- Unknown key",
+        ),
     ],
 )
 def test_bad_options_of_flower_simulation(
