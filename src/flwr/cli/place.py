@@ -39,7 +39,8 @@ def read_place(app: HasFederations | None, name: str | None) -> Place:
         return choose_place(name, app, read_connections())
     except ConfigError as error:
         if name and Path(name).is_dir():
-            error.message += f" (and the folder '{name}' has no pyproject.toml)"
+            has = "is an app" if Path(name, "pyproject.toml").is_file() else "has no pyproject.toml"
+            error.message += f" (and the folder '{name}' {has})"
         raise
 
 

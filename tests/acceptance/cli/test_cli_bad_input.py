@@ -148,6 +148,10 @@ def test_places_that_are_not_there(flwr: Flwr, app: Callable[..., Path]) -> None
     unknown = flwr("run", folder, "pare")
     assert unknown.code == 1
     assert "There is no connection or federation 'pare'; did you mean 'pair'?" in unknown.err
+    assert f"(and the folder '{folder}' is an app)" in flwr("run", folder, folder).err
+    empty = flwr.work / "empty"
+    empty.mkdir()
+    assert "(and the folder 'empty' has no pyproject.toml)" in flwr("ls", "empty").err
     remote = flwr("run", folder, "far", "--debug")
     assert remote.code == 1
     assert "--debug is for runs in place; 'far' is the SuperLink at far.example:9093" in remote.err
