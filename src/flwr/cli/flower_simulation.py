@@ -65,7 +65,7 @@ def _run(given: argparse.Namespace) -> None:
     app = read_app(given.app)
     problems = Problems("The settings of the run cannot be used")
     with problems.noted():
-        overrides = parse_config_args(given.run_config)
+        overrides = parse_config_args(given.run_config, known=app.run_config)
         run_config = fuse_run_config(app.run_config, overrides)
     with problems.noted():
         options = _options(given)

@@ -80,7 +80,7 @@ def run(
         place = read_place(config, name)
         problems = Problems("The settings of the run cannot be used")
         with problems.noted():
-            overrides = parse_config_args(run_config)
+            overrides = parse_config_args(run_config, known=config.run_config)
             settings = fuse_run_config(config.run_config, overrides)
         with problems.noted():
             options = _override(place.options, federation_config)

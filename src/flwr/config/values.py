@@ -1,7 +1,7 @@
 """Flat configuration dictionaries and the ``key=value`` text of the command line."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,11 @@ def _with_type(value: UserConfigValue) -> str:
 
 
 def parse_config_args(
-    config: Sequence[str] | None, flatten: bool = True, *, option: str = "--run-config"
+    config: Sequence[str] | None,
+    flatten: bool = True,
+    *,
+    option: str = "--run-config",
+    known: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Return what ``key=value`` texts, or one ``.toml`` file, say.
 
@@ -205,11 +209,14 @@ def parse_config_args(
         Return dotted keys; otherwise nested dictionaries.
     option : str, default "--run-config"
         The option's name, for messages.
+    known : collection of str, optional
+        The keys that a file may have, dotted: others are told with their lines.
 
     Raises
     ------
     RunConfigError
-        If a text does not parse (quoted in the message) or a value has another type.
+        If a text does not parse (quoted in the message), a value has another type, or a file has
+        unknown keys.
     """
     texts = list(config or ())
     files = [text for text in texts if text.strip().endswith(".toml") and not _PAIR.fullmatch(text)]
@@ -218,7 +225,7 @@ def parse_config_args(
             f"{option}: a file ('{files[0]}') cannot be given together with other values"
         )
     if files:
-        return _read_file(Path(files[0].strip()).expanduser(), option, flatten=flatten)
+        return _read_file(Path(files[0].strip()).expanduser(), option, known, flatten=flatten)
     flat: UserConfig = {}
     wrong: list[RunConfigError] = []
     for text in texts:
@@ -237,11 +244,16 @@ def parse_config_args(
         raise RunConfigError(f"{option}: {error}") from error
 
 
-def _read_file(path: Path, option: str, *, flatten: bool) -> dict[str, Any]:
-    """Return what a TOML file says; values of other types are listed with their lines."""
+def _read_file(
+    path: Path, option: str, known: Collection[str] | None, *, flatten: bool
+) -> dict[str, Any]:
+    """Return what a TOML file says; all that is wrong is listed with its lines."""
     document = read_toml(path)
     problems = Problems(document)
     flat = read_values(document.data, problems.add)
+    valid = flat if known is None else known
+    for key in (key for key in flat if key not in valid):
+        problems.add(key.split("."), f"unknown key; {suggestion(key, valid)}".rstrip("; "))
     if problems.found:
         raise RunConfigError(f"{option}: {problems.text('settings')}")
     return dict(flat) if flatten else unflatten_dict(flat)

@@ -182,13 +182,15 @@ def test_a_number_that_cannot_be_stored_or_sent_is_refused(number: int) -> None:
 
 def test_all_wrong_values_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
-    file.write_text("lr = 0.1\nsteps = [1]\n[model]\nday = 2020-01-01\n")
+    file.write_text("lrs = 0.1\nsteps = [1]\n[model]\nday = 2020-01-01\ndays = 1\n")
     with pytest.raises(RunConfigError) as caught:
-        parse_config_args([str(file)])
+        parse_config_args([str(file)], known=["lr", "steps", "model.day"])
     text = str(caught.value)
     assert f"--run-config: Invalid settings in '{file}'" in text
     assert "line 2, steps: must be a bool, int, float or text; it is [1]" in text
     assert "line 4, model.day: must be a bool" in text
+    assert "line 1, lrs: unknown key; did you mean 'lr'?" in text
+    assert "line 5, model.days: unknown key; did you mean 'model.day'?" in text
 
 
 def test_types_that_differ_from_the_defaults_are_named() -> None:
