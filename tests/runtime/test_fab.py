@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -355,6 +356,24 @@ def test_a_file_that_cannot_be_read_is_named(
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(FabError, match=r"/pkg/secret.py' cannot be read: Permission denied"):
         build(folder)
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = app_of(tmp_path, {"pkg/secret/x.py": "", ".git/x": ""})
+    scan = os.scandir
+
+    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name in ("secret", ".git"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(FabError, match=r"/pkg/secret' cannot be read: Permission denied"):
+        build(folder)
+    (folder / ".gitignore").write_text("secret/\n")
+    assert "pkg/secret/x.py" not in build(folder).files
 
 
 @pytest.mark.parametrize("name", ["back\\slash.md", "new\nline.py", "b\udcffd.py"])

@@ -1,9 +1,10 @@
 """Making an app bundle (FAB) of a folder: the same files always make the same bytes."""
 
+import contextlib
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def build(app_dir: Path) -> Fab:
     app = read_app(app_dir)
     document = read_toml(app.app_dir / PROJECT_FILE)
     fabformat.check(document)
-    names, left_out = choose_files(app.app_dir, document.data["tool"]["flwr"]["app"])
+    with _readable():
+        names, left_out = choose_files(app.app_dir, document.data["tool"]["flwr"]["app"])
     if len(names) + 2 > MOST_FILES:
         raise FabError(f"The app has {len(names)} files; a FAB holds at most {MOST_FILES - 2}.")
     license_file = fabformat.license_file(document)
@@ -85,7 +87,8 @@ def build(app_dir: Path) -> Fab:
             f"The licence file '{license_file}' that pyproject.toml names is not in the FAB",
             hint="Add it beside pyproject.toml; .gitignore and fab-exclude must not name it.",
         )
-    files = {PROJECT_FILE: _project_file(document.data), **_read(app.app_dir, names)}
+    with _readable():
+        files = {PROJECT_FILE: _project_file(document.data), **_read(app.app_dir, names)}
     content = _archive(files)
     if len(content) > MOST_BYTES:
         raise _too_large(len(content), {name: len(each) for name, each in files.items()})
@@ -103,15 +106,21 @@ def build(app_dir: Path) -> Fab:
 
 def _read(app_dir: Path, names: Sequence[str]) -> dict[str, bytes]:
     """Return the content of files; none is read if all of them are too large."""
+    sizes = {name: (app_dir / name).stat().st_size for name in names}
+    if (size := sum(sizes.values())) > MOST_BYTES:
+        raise _too_large(size, sizes)
+    return {name: (app_dir / name).read_bytes() for name in names}
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Name what cannot be read in the body."""
     try:
-        sizes = {name: (app_dir / name).stat().st_size for name in names}
-        if (size := sum(sizes.values())) > MOST_BYTES:
-            raise _too_large(size, sizes)
-        return {name: (app_dir / name).read_bytes() for name in names}
+        yield
     except OSError as error:
         raise FabError(
             f"'{error.filename}' cannot be read: {error.strerror}",
-            hint="Mend its permissions, or leave it out with fab-exclude in [tool.flwr.app].",
+            hint="Mend its permissions, or have .gitignore name it.",
         ) from error
 
 

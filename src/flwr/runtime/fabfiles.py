@@ -111,7 +111,7 @@ def _look_round(app_dir: Path, *, into_environments: bool) -> _Found:
     ignored, lines = _ignored(app_dir)
     whole = not any(line.startswith("!") for line in lines)  # none comes back from within
     found = _Found()
-    for folder, folders, files in os.walk(app_dir):
+    for folder, folders, files in os.walk(app_dir, onerror=_refuse):
         at = Path(folder).relative_to(app_dir)
         for path in [at / name for name in folders]:
             why = _why_no_folder(path, app_dir)
@@ -125,6 +125,11 @@ def _look_round(app_dir: Path, *, into_environments: bool) -> _Found:
         for path in [at / name for name in files]:
             _sort_file(path, app_dir, ignored, found)
     return found
+
+
+def _refuse(error: OSError) -> None:
+    """Raise what ``os.walk`` would pass over: a bundle without a package that nobody could read."""
+    raise error
 
 
 def _sort_file(path: Path, app_dir: Path, ignored: "PathSpec[Any]", found: _Found) -> None:
