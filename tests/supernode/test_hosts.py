@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from running_node import RunningNode, StartNode
 
 from flwr.app import RecordDict
 from flwr.app.error import ErrorCode
+from flwr.supernode import host as host_module
 from flwr.supernode.cache import ObjectCache
 from flwr.supernode.host import Host, HostSettings
 from flwr.supernode.hosts import HostShelf
@@ -157,6 +159,26 @@ def test_errors_and_crashes_are_told(
     crashed = hub.reply(hub.push(RecordDict(), "query.crash")).error
     assert crashed is not None
     assert crashed.code == ErrorCode.CLIENT_APP_CRASHED
+
+
+def test_an_error_that_nobody_foresaw_is_the_messages_and_not_the_hosts(
+    hub: FakeHub, node: RunningNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room() -> None:
+        raise MemoryError("there is no room")
+
+    monkeypatch.setattr(host_module, "workers_of", lambda *_: no_room)
+    host = Host(HostSettings(node.hosts_address(), apps=tmp_path / "apps"))
+    running = threading.Thread(target=host.run)
+    running.start()
+    for _ in range(2):
+        error = hub.reply(hub.push(RecordDict(), "query")).error
+        assert error is not None
+        assert error.code == ErrorCode.UNKNOWN
+        assert "there is no room" in error.reason
+    host.stop()
+    running.join(30)
+    assert not running.is_alive()
 
 
 def test_an_ended_run_kills_the_hosts_worker(

@@ -13,17 +13,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from flwr.app.error import ErrorCode
 from flwr.config import AppConfig, home
 from flwr.errors import LinkError
 from flwr.log import log
 from flwr.runtime.bodies import hash_of
 from flwr.runtime.codec import StoredState
+from flwr.runtime.handler import describe
 from flwr.supernode.agent import Agent, Instruction, News
 from flwr.supernode.apps import AppShelf
 from flwr.supernode.lanes import Lanes, Patience
 from flwr.supernode.runs import RunThread
 from flwr.supernode.signals import stopped_by_signals
-from flwr.supernode.workers import LocalExecutor, Outcome, threads_for, workers_of
+from flwr.supernode.workers import LocalExecutor, Outcome, failed, threads_for, workers_of
 from flwr.transport import clientio
 from flwr.transport.address import Address
 from flwr.transport.client import Link
@@ -31,11 +33,12 @@ from flwr.transport.clientio import Job, Result, Take
 from flwr.transport.fleet import Exchange, Exchanged, Reply, Work
 from flwr.transport.parts import INLINE_BYTES, Body, Part, RunQuestion, RunSheet
 from flwr.transport.tls import ClientTls
-from flwr.wire.records import encode_metadata
+from flwr.wire.records import decode_metadata, encode_metadata
 
 _IDLE_SECONDS = 300.0  # after which a worker without messages ends
 _GOODBYE = 3.0
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,10 @@ class Host:
             log(logging.WARNING, "Message %s is given back: %s", job.message_id, error)
             self._lanes.tell(lambda agent: agent.let_go(job_id))
             return
+        except Exception as error:  # of ours, or of this machine: the next host would fail, too
+            log(logging.ERROR, "Message %s failed: %s", job.message_id, error, exc_info=True)
+            asked = decode_metadata(_decode(job.meta))
+            result = self._result(job, failed(asked, ErrorCode.UNKNOWN, describe(error)))
         with self._lock:
             self._results[job_id] = result
         self._lanes.tell(lambda agent: agent.finish(Reply(job_id, job.run_id)))
