@@ -1,6 +1,7 @@
 """A node with ``--isolation process``, and hosts of its ClientApps."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -179,6 +180,52 @@ def test_an_error_that_nobody_foresaw_is_the_messages_and_not_the_hosts(
     host.stop()
     running.join(30)
     assert not running.is_alive()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 3)])
+@pytest.mark.parametrize(
+    "command",
+    ["flwr_clientapp", "flower_superexec --plugin-type clientapp"],
+    ids=["clientapp", "superexec"],
+)
+def test_a_signal_ends_a_host_and_it_says_so(
+    node: RunningNode, tmp_path: Path, command: str, number: signal.Signals, code: int
+) -> None:
+    host = talkative_host(node, tmp_path, f"{command} --appio-api-address")
+    host.send_signal(number)
+    _, said = host.communicate(timeout=30)
+    assert host.returncode == 0
+    assert f"Exit Code: {code}" in said
+
+
+def test_a_host_ends_with_its_parent(node: RunningNode, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent:
+        command = f"flwr_clientapp --parent-pid {parent.pid} --appio-api-address"
+        host = talkative_host(node, tmp_path, command)
+    _, said = host.communicate(timeout=30)
+    assert host.returncode == 0
+    assert "Exit Code: 3" in said
+
+
+def talkative_host(node: RunningNode, tmp_path: Path, command: str) -> "subprocess.Popen[str]":
+    """Start a host whose stderr can be read, and return when it works."""
+    module, *options = command.split()
+    host = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            f"flwr.cli.{module}",
+            "--insecure",
+            *options,
+            str(node.hosts_address()),
+        ],
+        env={**os.environ, "FLWR_HOME": str(tmp_path / "home")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert host.stderr is not None
+    assert "Hosting ClientApps" in host.stderr.readline()
+    return host
 
 
 def test_an_ended_run_kills_the_hosts_worker(

@@ -34,7 +34,7 @@ APP_PORT, CLIENTAPP_PORT = 9091, 9094
 HERE = "127.0.0.1"
 Work = Callable[[Attempt], None]
 Serve = Callable[[], int]
-_SIGNALS = {signal.SIGINT: exitblock.SIGINT, signal.SIGTERM: exitblock.SIGTERM}
+BY_SIGNAL = {signal.SIGINT: exitblock.SIGINT, signal.SIGTERM: exitblock.SIGTERM}
 INERT = (NO_INSTALLATION,)
 
 
@@ -160,10 +160,10 @@ def launch(launcher: Launcher) -> int:
         came.append(signal.Signals(number))
         threading.Thread(target=launcher.stop, daemon=True).start()
 
-    for number in _SIGNALS:
+    for number in BY_SIGNAL:
         signal.signal(number, arrive)
     launcher.run()
-    return exit_block(_SIGNALS[came[0]]) if came else 0
+    return exit_block(BY_SIGNAL[came[0]]) if came else 0
 
 
 def guarded(given: argparse.Namespace, program: Program, serve: Serve) -> int:

@@ -4,7 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from flwr.cli.appprocesses import CLIENTAPP_PORT, HERE, INERT, Program, guarded, parser_of, trust_of
+from flwr.cli.appprocesses import (
+    BY_SIGNAL,
+    CLIENTAPP_PORT,
+    HERE,
+    INERT,
+    Program,
+    guarded,
+    parser_of,
+    trust_of,
+)
+from flwr.cli.exitblock import exit_block
 from flwr.cli.optionvalues import positive
 from flwr.cli.otherversions import Inert
 from flwr.supernode.host import HostSettings, run_host
@@ -34,8 +44,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def host_clientapps(given: argparse.Namespace, concurrent: int) -> int:
     """Host ClientApps as options say; return the exit status."""
-    run_host(settings_of(given, concurrent), parent=given.parent_pid)
-    return 0
+    return exit_block(BY_SIGNAL[run_host(settings_of(given, concurrent), parent=given.parent_pid)])
 
 
 def settings_of(given: argparse.Namespace, concurrent: int) -> HostSettings:

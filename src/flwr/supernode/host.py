@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import select
+import signal
 import threading
 import uuid
 from collections.abc import Callable
@@ -262,15 +263,15 @@ class Host:
         return Body([Part(data=state.records), Part(object_id=object_id, nbytes=frames.nbytes)])
 
 
-def run_host(settings: HostSettings, *, parent: int | None = None) -> None:
-    """Host ClientApps until SIGINT or SIGTERM comes.
+def run_host(settings: HostSettings, *, parent: int | None = None) -> signal.Signals:
+    """Host ClientApps until SIGINT or SIGTERM comes; return which it was.
 
     Parameters
     ----------
     settings : HostSettings
         For whom, and how.
     parent : int, optional
-        Id of a process whose end is the host's, too.
+        Id of a process at whose end SIGTERM comes.
 
     Raises
     ------
@@ -278,15 +279,16 @@ def run_host(settings: HostSettings, *, parent: int | None = None) -> None:
         If the host cannot start, or its node cannot be reached any more.
     """
     host = Host(settings)
-    with stopped_by_signals(host.stop):
+    with stopped_by_signals(host.stop) as signals:
         if parent is not None:
-            threading.Thread(target=_watch, args=(parent, host.stop), daemon=True).start()
+            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         log(logging.INFO, "Hosting ClientApps for the SuperNode at %s.", settings.supernode)
         host.run()
+        return signals[0]
 
 
-def _watch(pid: int, stop: Callable[[], None]) -> None:
-    """Wait for the end of a process, which need not be our child."""
+def _end_with(pid: int) -> None:
+    """Wait for the end of a process, which need not be our child, and ask this one to end."""
     with contextlib.suppress(ProcessLookupError):
         if hasattr(os, "pidfd_open"):
             descriptor = os.pidfd_open(pid)
@@ -297,7 +299,7 @@ def _watch(pid: int, stop: Callable[[], None]) -> None:
             while True:
                 os.kill(pid, 0)
                 pause.wait(1.0)
-    stop()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _send_again(job_id: str) -> Callable[[Agent], None]:
