@@ -83,6 +83,26 @@ def test_a_node_whose_reply_finds_no_room_is_asked_to_come_back(
     assert [answer.message_id for answer in app.collect()] == ["m1"]
 
 
+def test_a_message_that_comes_while_others_expire_expires_in_its_time(
+    hub: HubHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, node = hub.app(), hub.node()
+    next_expiry = hub.store.next_expiry
+    looks: list[float | None] = []
+
+    async def look_and_be_overtaken() -> float | None:
+        found = await next_expiry()
+        looks.append(found)
+        if len(looks) == 1:
+            await asyncio.to_thread(app.push, node.id, "m2", ttl=0.2)
+        return found
+
+    monkeypatch.setattr(hub.store, "next_expiry", look_and_be_overtaken)
+    app.push(node.id, "m1", ttl=0.2)
+    answers = app.collect(atleast=2, wait=10.0)
+    assert [answer.message_id for answer in answers] == ["m1", "m2"]
+
+
 def test_messages_of_a_lost_node_fail_once_that_can_be_written_down(
     hub: HubHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -424,13 +424,16 @@ class Hub:
                 counts = await self.store.fail_expired(
                     now, ErrorCode.MESSAGE_UNAVAILABLE, "The message was not answered in time"
                 )
-                self._expiry = await self.store.next_expiry()
                 if counts:
                     self.doubt()
                     self.replies_came(counts)
+                self._expiry = None  # what is sent while the next one is looked up tells its own
+                if (at := await self.store.next_expiry()) is not None:
+                    self.expect_expiry(at)
         except StoreError as error:  # a full disk, say: space may return
             log(ERROR, "%s", error)
             await asyncio.sleep(RETRY_SECONDS)
+            self._expiry = unix_now()  # whatever was missed is looked for
         self._set_timer()
 
     def _named(self, node_id: int) -> str:
