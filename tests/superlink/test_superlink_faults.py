@@ -83,6 +83,20 @@ def test_a_node_whose_reply_finds_no_room_is_asked_to_come_back(
     assert [answer.message_id for answer in app.collect()] == ["m1"]
 
 
+def test_what_a_process_tells_while_the_disk_is_full_is_told_when_there_is_room(
+    start_hub: Callable[..., HubHere],
+) -> None:
+    hub = start_hub(database=True)
+    app = hub.app()
+    pragma(hub, f"max_page_count={pragma(hub, 'page_count')}")
+    report = appio.Report(1, text="x" * 100_000)
+    with pytest.raises(UnreachableError, match="full"):  # a link with patience asks again
+        app.link.call(appio.REPORT, report, patience=0.0)
+    pragma(hub, "max_page_count=1000000")
+    app.link.call(appio.REPORT, report)
+    assert hub.log() == report.text
+
+
 def test_a_message_that_comes_while_others_expire_expires_in_its_time(
     hub: HubHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flwr.clock import unix_now
-from flwr.errors import RefusedError, RunStateError
+from flwr.errors import DiskFullError, RefusedError, RunStateError
 from flwr.store.hubrecords import AnswerRow, Enqueued, NewMessage
 from flwr.store.lifecycle import RunEvent
 from flwr.superlink.contents import answer_of, checkpoint_of, kept, kept_checkpoint
@@ -22,6 +22,8 @@ from flwr.transport.parts import Fab, Nothing, RunQuestion
 from flwr.transport.server import Handler
 
 _OF_RUNS: Kinds = {RunStateError: Refusal.RUN_ENDED}
+# What a process prints must not be lost, nor end it: it tells it again until there is room
+_OF_REPORTS: Kinds = {DiskFullError: Refusal.UNAVAILABLE}
 OUTCOMES = {
     "completed": RunEvent.COMPLETE,
     "failed": RunEvent.FAIL,
@@ -123,7 +125,7 @@ class AppIo:
         course = self._hub.courses.get(caller.run_id)
         if request.events or request.text:
             events = [(told.at, told.kind, told.body) for told in request.events]
-            with refusing():
+            with refusing(_OF_REPORTS):
                 await self._store.report(
                     caller.run_id, caller.attempt, request.seq, events, request.text, unix_now()
                 )
