@@ -86,8 +86,20 @@ def test_the_health_endpoint_answers_at_its_path_only() -> None:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
 
 
-def test_a_health_address_in_use_is_named(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--health-server-address"],
+        ["--isolation", "process", "--clientappio-api-address"],
+    ],
+    ids=lambda options: options[-1],
+)
+def test_an_address_in_use_is_named_and_the_hub_is_not_to_blame(
+    options: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert run_supernode(["--insecure", "--health-server-address", address]) == 1
+        assert run_supernode(["--insecure", *options, address]) == 1
+    assert "Exit Code: 600" in caplog.text
     assert address in caplog.text
+    assert "SuperLink" not in caplog.text

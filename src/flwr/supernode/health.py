@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from flwr.errors import SettingsError
+from flwr.errors import AddressError
 from flwr.transport.address import Address
 
 _SILENCE = 10.0  # seconds after which a connection that says nothing is closed
@@ -33,7 +33,7 @@ def health_endpoint(address: Address) -> Iterator[int]:
 
     Raises
     ------
-    SettingsError
+    AddressError
         If the address cannot be used.
     """
 
@@ -44,7 +44,7 @@ def health_endpoint(address: Address) -> Iterator[int]:
     try:
         server = Server((address.host, address.port), _Answer)
     except OSError as error:
-        raise SettingsError(
+        raise AddressError(
             f"The health endpoint cannot listen at {address}: {error.strerror}.",
             hint="Give another --health-server-address.",
         ) from error

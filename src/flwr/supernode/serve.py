@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flwr.config import UserConfig, state_dir
 from flwr.config import home as flwr_home
-from flwr.errors import LinkError, RefusedError
+from flwr.errors import AddressError, LinkError, RefusedError
 from flwr.log import log
 from flwr.supernode.health import health_endpoint
 from flwr.supernode.identity import Identity, free_identity, identity_of
@@ -94,8 +94,9 @@ def run_supernode(settings: Settings) -> signal.Signals:
         try:
             node.run(on_welcome)
         except LinkError as error:
-            known = isinstance(error, RefusedError) and error.code == Refusal.VERSION
-            if welcomed or known:
+            version = isinstance(error, RefusedError) and error.code == Refusal.VERSION
+            here = isinstance(error, AddressError)  # where it was to listen itself
+            if welcomed or version or here:
                 raise
             raise NeverConnectedError from error
         return signals[0]
