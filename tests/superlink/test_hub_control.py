@@ -118,6 +118,22 @@ def test_a_run_that_has_no_process_yet_can_be_stopped(hub: HubHere) -> None:
     assert hub.launcher().ask(wait=0.0).start == []
 
 
+def test_open_messages_say_for_which_run_their_node_works_first(hub: HubHere) -> None:
+    first, second, node = hub.app(1), hub.app(2), hub.node()
+    first.push(node.id, "m1")
+    assert [work.message_id for work in node.exchange().work] == ["m1"]
+    second.push(node.id, "m2")
+
+    def told(run_id: int) -> tuple[bool, int]:
+        (message,) = hub.commands.call(control.OPEN, question(run_id)).messages
+        return message.handed_out, message.busy_with
+
+    assert told(1) == (True, 0)
+    assert told(2) == (False, 1)
+    hub.stop_run(1)
+    assert told(2) == (False, 0)
+
+
 def test_a_log_is_followed_to_its_end(hub: HubHere) -> None:
     app = hub.app()
     parts: list[control.LogPart] = []

@@ -126,6 +126,7 @@ def _there(place: Place, run_id: int) -> "Facts":
                 each.seconds,
                 not each.away,
                 each.handed_out,
+                each.busy_with,
             )
             for each in unanswered
         ),

@@ -364,6 +364,11 @@ def _of_open(facts: Facts) -> Diagnosis:
         f"{first.seconds:.0f} s ago."
     )
     advice = "If that is too long, look at that machine, or set timeout of the strategy."
+    if first.busy_with:
+        advice = (
+            f"It works for run {first.busy_with} first. See what that waits for: flwr why "
+            f"{first.busy_with}. A SuperNode with --max-concurrent 2 works for two runs at once."
+        )
     return Diagnosis(
         Cause.WAITING_FOR_REPLIES,
         headline,
@@ -374,6 +379,8 @@ def _of_open(facts: Facts) -> Diagnosis:
 
 def _open_line(message: OpenMessage, facts: Facts) -> str:
     does = "has it" if message.handed_out else "has not fetched it"
+    if message.busy_with:
+        does += f": it works for run {message.busy_with}"
     if not message.online:
         does = "is not connected"
     who = _named(message.node_id, facts)

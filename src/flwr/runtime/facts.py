@@ -61,6 +61,8 @@ class OpenMessage:
         Whether the node is connected.
     handed_out : bool
         Whether the node has it.
+    busy_with : int
+        Another run, whose message the node works on before it takes this one; 0 if there is none.
     """
 
     node_id: int
@@ -68,6 +70,7 @@ class OpenMessage:
     seconds: float
     online: bool
     handed_out: bool
+    busy_with: int = 0
 
 
 @dataclass(frozen=True, slots=True)

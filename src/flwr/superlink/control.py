@@ -158,7 +158,11 @@ class Control:
         """List the messages of a run that nodes have not answered."""
         now = unix_now()
         with refusing():
-            rows = await self._store.open_messages(run_id=request.run_id)
+            rows = await self._store.open_messages()
+        working: dict[int, int] = {}  # nodes, and for which other run each has worked for longest
+        for row in rows:
+            if row.handed_out and row.run_id != request.run_id:
+                working.setdefault(row.node_id, row.run_id)
         return control.OpenMessages(
             [
                 control.OpenMessage(
@@ -167,8 +171,10 @@ class Control:
                     max(0.0, now - row.created),
                     row.handed_out,
                     self._hub.is_away(row.node_id),
+                    0 if row.handed_out else working.get(row.node_id, 0),
                 )
                 for row in rows
+                if row.run_id == request.run_id
             ]
         )
 

@@ -112,6 +112,7 @@ class OpenMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float  # since it was sent; less than 0 after a jump of the clock
     handed_out: bool = False  # whether the node has it
     away: bool = False  # whether the node has no connection, for some seconds or more
+    busy_with: Int64 = 0  # another run, whose message the node works on before it takes this one
 
 
 class OpenMessages(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -260,6 +260,17 @@ def test_a_node_that_is_away_comes_before_one_that_is_slow() -> None:
     assert found.evidence == ("train, sent 50 s ago: node 1 has it",)
 
 
+def test_a_node_that_works_for_another_run_first() -> None:
+    busy = OpenMessage(2, "train", 50.0, online=True, handed_out=False, busy_with=7)
+    found = running(open_messages=(busy,))
+    assert found.cause is Cause.WAITING_FOR_REPLIES
+    assert found.evidence == (
+        "train, sent 50 s ago: node 2 has not fetched it: it works for run 7",
+    )
+    assert "flwr why 7" in found.advice[0]
+    assert "--max-concurrent 2" in found.advice[0]
+
+
 def test_the_slowest_node_of_the_last_rounds() -> None:
     even = exchange(None, None, None, seconds=(2.0, 2.1, 2.2))
     uneven = exchange(None, None, None, seconds=(2.0, 2.0, 30.0))
