@@ -1,11 +1,12 @@
 """A node with ``--isolation process``, and hosts of its ClientApps."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from running_node import RunningNode, StartNode
 
 from flwr.app import RecordDict
 from flwr.app.error import ErrorCode
+from flwr.errors import RefusedError
+from flwr.runtime.bodies import hash_of
 from flwr.supernode import host as host_module
 from flwr.supernode.cache import ObjectCache
 from flwr.supernode.host import Host, HostSettings
@@ -23,6 +26,7 @@ from flwr.supernode.hosts import HostShelf
 from flwr.supernode.lanes import Patience
 from flwr.supernode.spool import Spool
 from flwr.transport.address import Address
+from flwr.transport.call import Access, Caller
 
 StartHost = Callable[[RunningNode], subprocess.Popen[bytes]]
 
@@ -111,6 +115,63 @@ def test_what_came_for_a_message_that_was_stopped_goes(
             (incoming / f"{'a' * 64}.part").write_bytes(b"half of it")
         assert list(incoming.iterdir())
     assert not list(incoming.iterdir())
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> HostShelf:
+    cache = ObjectCache(tmp_path / "cache", lambda *_: None)
+    return HostShelf(Spool(tmp_path), cache, tmp_path / "incoming")
+
+
+HOST = Caller(Access.OPEN)
+
+
+async def pieces(*given: bytes) -> AsyncIterator[bytes]:
+    for piece in given:
+        yield piece
+
+
+def test_an_upload_that_hangs_does_no_harm_to_the_one_that_follows(
+    shelf: HostShelf, tmp_path: Path
+) -> None:
+    data = os.urandom(300_000)
+    object_id = hash_of(memoryview(data))
+
+    async def play() -> None:
+        came, over = asyncio.Event(), asyncio.Event()
+
+        async def hangs() -> AsyncIterator[bytes]:
+            yield data[:100_000]
+            came.set()
+            await over.wait()  # then the connection is found to be broken
+
+        older = asyncio.create_task(shelf.receive(HOST, object_id, 0, len(data), hangs()))
+        await came.wait()
+        offset = await shelf.offset(HOST, object_id)
+        assert offset
+        rest = pieces(data[offset:])
+        assert await shelf.receive(HOST, object_id, offset, len(data), rest) == (True, len(data))
+        over.set()
+        await older
+        assert await shelf.offset(HOST, object_id) is None
+
+    asyncio.run(play())
+    assert (tmp_path / "incoming" / object_id).read_bytes() == data
+
+
+def test_what_comes_for_a_message_that_is_over_is_refused(shelf: HostShelf) -> None:
+    data = bytes(300_000)
+    object_id = hash_of(memoryview(data))
+
+    async def late() -> AsyncIterator[bytes]:
+        yield data[:100_000]
+        with shelf.receiving():
+            pass  # the last message that was waited for
+        yield data[100_000:]
+
+    with pytest.raises(RefusedError) as refused:
+        asyncio.run(shelf.receive(HOST, object_id, 0, len(data), late()))
+    assert refused.value.code == "unknown-object"
 
 
 def test_the_state_follows_a_run_from_host_to_host(

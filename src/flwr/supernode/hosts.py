@@ -336,6 +336,7 @@ class HostShelf:
         self._incoming = incoming
         self._lock = threading.Lock()
         self._awaited = 0  # messages whose results may bring something
+        self._newest: dict[str, object] = {}  # of the uploads of an object; in the loop only
         incoming.mkdir(parents=True, exist_ok=True)
         self._clear()
 
@@ -427,8 +428,35 @@ class HostShelf:
     async def receive(
         self, caller: Caller, object_id: str, offset: int, size: int, chunks: AsyncIterator[bytes]
     ) -> tuple[bool, int]:
-        """Take an object, or some of it."""
-        del caller
+        """Take an object, or some of it. A newer upload of the same object ends an older one."""
+        mine = self._newest[object_id] = object()
+        try:
+            reached = await self._receive(object_id, offset, chunks, mine)
+            if self._newest.get(object_id) is not mine:
+                here = await self.offset(caller, object_id)
+                return here is None, size if here is None else here
+        finally:
+            if self._newest.get(object_id) is mine:
+                del self._newest[object_id]
+        if reached < size:
+            return False, reached
+        part = self._part(object_id)
+        try:
+            digest = await asyncio.to_thread(lambda: blake3().update_mmap(part).hexdigest())
+            if digest != object_id:
+                part.unlink()
+                raise RefusedError(Refusal.WRONG_HASH, f"What came is not the object {object_id}.")
+            part.replace(self._incoming / object_id)
+        except FileNotFoundError as error:
+            raise RefusedError(
+                Refusal.UNKNOWN_OBJECT, f"Nobody waits for the object {object_id} any more."
+            ) from error
+        return True, reached
+
+    async def _receive(
+        self, object_id: str, offset: int, chunks: AsyncIterator[bytes], mine: object
+    ) -> int:
+        """Write what comes, for as long as no newer upload does so; return how much is here."""
         part = self._part(object_id)
         there = part.stat().st_size if part.exists() else 0
         if offset > there:
@@ -436,17 +464,12 @@ class HostShelf:
         with part.open("r+b" if there else "wb") as file:
             file.seek(offset)
             async for chunk in chunks:
+                if self._newest.get(object_id) is not mine:
+                    break
                 await asyncio.to_thread(file.write, chunk)
-            file.truncate()
-            reached = file.tell()
-        if reached < size:
-            return False, reached
-        digest = await asyncio.to_thread(lambda: blake3().update_mmap(part).hexdigest())
-        if digest != object_id:
-            part.unlink()
-            raise RefusedError(Refusal.WRONG_HASH, f"What came is not the object {object_id}.")
-        part.replace(self._incoming / object_id)
-        return True, reached
+            if self._newest.get(object_id) is mine:
+                file.truncate()
+            return file.tell()
 
     async def open(self, caller: Caller, object_id: str) -> tuple[int, int]:
         """Return a descriptor of an object, and its size."""
