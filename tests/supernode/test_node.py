@@ -2,8 +2,10 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -205,6 +207,32 @@ def test_an_ended_run_kills_its_worker_and_leaves_nothing(
     hub.wait_for(lambda: hub.exchanges[-1].runs == [] and hub.exchanges[-1].capacity == 1)
     spool = tmp_path / "state" / "spool"
     wait_until(lambda: [path.name for path in spool.iterdir()] == ["objects"])
+
+
+def test_a_reply_that_is_being_written_when_its_run_ends_does_not_stay(
+    hub: FakeHub, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start_node()
+    spool = running.node.spool
+    put = spool.put
+    writing, ended, written = threading.Event(), threading.Event(), threading.Event()
+
+    def put_slowly(*arguments: Any, **settings: Any) -> None:
+        writing.set()
+        assert ended.wait(30)
+        put(*arguments, **settings)
+        written.set()
+
+    monkeypatch.setattr(spool, "put", put_slowly)
+    hub.push(RecordDict(), "query")
+    assert writing.wait(30)
+    hub.end_run(1)
+    wait_until(lambda: not running.node._runs)
+    ended.set()
+    assert written.wait(30)
+    files = tmp_path / "state" / "spool"
+    wait_until(lambda: [path.name for path in files.iterdir()] == ["objects"])
+    assert spool.runs() == set()
 
 
 def test_a_message_that_nobody_waits_for_is_stopped_and_the_run_goes_on(

@@ -1,6 +1,7 @@
 """A host of ClientApps: a process of its own, which takes messages from a SuperNode."""
 
 import contextlib
+import functools
 import logging
 import os
 import select
@@ -170,8 +171,7 @@ class Host:
             for run in runs:
                 run.stop(job_id)
         for run in ended:
-            run.end()
-            self._apps.drop_run(run.run_id)
+            run.end(functools.partial(self._apps.drop_run, run.run_id))
         for job_id in news.unsettled:
             self._lanes.tell(_send_again(job_id))
 

@@ -1,6 +1,7 @@
 """A running node: what it does between the hub, its spool and its runs."""
 
 import contextlib
+import functools
 import logging
 import queue
 import threading
@@ -248,14 +249,19 @@ class Node:
             with self._runs_lock:
                 ended = self._runs.pop(run_id, None)
             if ended is not None:
-                ended.end()
+                ended.end(functools.partial(self._forget_run, run_id))
             if self._desk is not None:
                 self._desk.end_run(run_id)
-            self.spool.drop_run(run_id)
-            self.cache.drop_run(run_id)
-            self.apps.drop_run(run_id)
+            if ended is None:
+                self._forget_run(run_id)
         for message_id in news.unsettled:
             self._upload_one_again(message_id)
+
+    def _forget_run(self, run_id: int) -> None:
+        """Let go of what is kept of a run that has ended."""
+        self.spool.drop_run(run_id)
+        self.cache.drop_run(run_id)
+        self.apps.drop_run(run_id)
 
     # -- runs
 

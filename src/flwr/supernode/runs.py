@@ -58,6 +58,7 @@ class RunThread:
         self._waiting: set[str] = set()
         self._stopped: set[str] = set()
         self._ended = False
+        self._last: Callable[[], None] = lambda: None
         self._running = ""
         self._thread = threading.Thread(target=self._work, name=f"run {run_id}", daemon=True)
         self._thread.start()
@@ -78,10 +79,16 @@ class RunThread:
         if running:
             self._executor.interrupt()
 
-    def end(self) -> None:
-        """Stop everything at once."""
+    def end(self, last: Callable[[], None] = lambda: None) -> None:
+        """Stop everything at once.
+
+        Parameters
+        ----------
+        last : callable
+            Called in the thread, once nothing is done for the run any more.
+        """
         with self._lock:
-            self._ended = True
+            self._ended, self._last = True, last
         self._queue.put(None)
         self._executor.interrupt()
 
@@ -114,6 +121,7 @@ class RunThread:
             self._fail(error)
         finally:
             self._executor.close()
+            self._last()
 
     def _take(self, instruction: Instruction) -> None:
         with self._lock:
