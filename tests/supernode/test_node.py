@@ -27,6 +27,7 @@ from running_node import StartNode
 from flwr import clock
 from flwr.app import RecordDict
 from flwr.app.error import ErrorCode
+from flwr.supernode.spool import Spool
 from flwr.wire.records import decode_metadata
 
 
@@ -209,30 +210,50 @@ def test_an_ended_run_kills_its_worker_and_leaves_nothing(
     wait_until(lambda: [path.name for path in spool.iterdir()] == ["objects"])
 
 
+class SlowWriting:
+    """Holds up a spool while it writes."""
+
+    def __init__(self, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._put = spool.put
+        self.began, self.may_end, self.ended = (threading.Event() for _ in range(3))
+        monkeypatch.setattr(spool, "put", self._put_slowly)
+
+    def _put_slowly(self, *arguments: Any, **settings: Any) -> None:
+        self.began.set()
+        assert self.may_end.wait(30)
+        self._put(*arguments, **settings)
+        self.ended.set()
+
+
 def test_a_reply_that_is_being_written_when_its_run_ends_does_not_stay(
     hub: FakeHub, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = start_node()
-    spool = running.node.spool
-    put = spool.put
-    writing, ended, written = threading.Event(), threading.Event(), threading.Event()
-
-    def put_slowly(*arguments: Any, **settings: Any) -> None:
-        writing.set()
-        assert ended.wait(30)
-        put(*arguments, **settings)
-        written.set()
-
-    monkeypatch.setattr(spool, "put", put_slowly)
+    writing = SlowWriting(running.node.spool, monkeypatch)
     hub.push(RecordDict(), "query")
-    assert writing.wait(30)
+    assert writing.began.wait(30)
     hub.end_run(1)
     wait_until(lambda: not running.node._runs)
-    ended.set()
-    assert written.wait(30)
+    writing.may_end.set()
+    assert writing.ended.wait(30)
     files = tmp_path / "state" / "spool"
     wait_until(lambda: [path.name for path in files.iterdir()] == ["objects"])
-    assert spool.runs() == set()
+    assert running.node.spool.runs() == set()
+
+
+def test_a_reply_that_is_being_written_when_nobody_waits_for_it_any_more_does_not_stay(
+    hub: FakeHub, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start_node()
+    writing = SlowWriting(running.node.spool, monkeypatch)
+    message_id = hub.push(arrays(np.zeros(100_000, np.float32)))
+    assert writing.began.wait(30)
+    hub.drop(message_id)
+    hub.wait_for(lambda: hub.exchanges[-1].capacity == 1)
+    writing.may_end.set()
+    assert writing.ended.wait(30)
+    wait_until(lambda: running.node.spool.reply(message_id) is None)
+    wait_until(lambda: not list((tmp_path / "state" / "spool" / "objects").iterdir()))
 
 
 def test_a_message_that_nobody_waits_for_is_stopped_and_the_run_goes_on(

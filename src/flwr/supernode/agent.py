@@ -111,11 +111,19 @@ class Agent:
             self._spooled.add(message_id)
             self._facts += 1
 
-    def finish(self, reply: Reply) -> None:
-        """Note a reply that is safe on disk, and whose objects are at the hub."""
-        if self._release(reply.message_id):
-            self._finished[reply.message_id] = reply
-            self._facts += 1
+    def finish(self, reply: Reply) -> bool:
+        """Note a reply that is safe on disk, and whose objects are at the hub.
+
+        Returns
+        -------
+        bool
+            False if nobody waits for it any more.
+        """
+        if not self._release(reply.message_id):
+            return False
+        self._finished[reply.message_id] = reply
+        self._facts += 1
+        return True
 
     def let_go(self, message_id: str) -> None:
         """Note that a message was given up: the hub may hand it out again."""

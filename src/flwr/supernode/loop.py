@@ -382,7 +382,7 @@ class Node:
             self._lanes.tell(lambda agent: agent.spool(reply.message_id))
             self._uploads.put(reply)
         else:
-            self._lanes.tell(lambda agent: agent.finish(reply))
+            self._finish(reply)
         self._settings.sent()
 
     # -- replies
@@ -422,7 +422,14 @@ class Node:
             if object_id not in self._uploaded and self.spool.reply(reply.message_id) is not None:
                 self._upload_object(object_id)
             self._uploaded.discard(object_id)
-        self._lanes.tell(lambda agent: agent.finish(reply))
+        self._finish(reply)
+
+    def _finish(self, reply: Reply) -> None:
+        """Let a reply go to the hub; away with it, if nobody waits for it any more."""
+        wanted: list[bool] = []
+        self._lanes.tell(lambda agent: wanted.append(agent.finish(reply)))
+        if not wanted[0]:
+            self.spool.settle(reply.message_id)
 
     def _upload_object(self, object_id: str) -> None:
         try:
