@@ -156,6 +156,17 @@ def test_a_launcher_ends_the_process_of_a_stopped_run(hub: HubHere) -> None:
     assert got[0].stop == [appio.Launched(2, 1)]
 
 
+def test_a_process_that_has_ended_its_run_is_given_a_while(
+    hub: HubHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outside, "LAST_WORDS_SECONDS", 1.0)
+    hub.submit()
+    launcher = hub.launcher()
+    launcher.launched().finish()
+    assert launcher.ask(wait=0.2).stop == []
+    assert launcher.ask(wait=30.0).stop == [appio.Launched(1, 1)]
+
+
 def test_only_a_token_lets_in(hub: HubHere) -> None:
     for token in ("", "guessed"):
         with pytest.raises(RefusedError) as refused:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 # itself: whoever does so may do it often, but short memory must not go on killing for ever.
 MOST_DEATHS = 5
 MOST_KILLS = 10
+LAST_WORDS_SECONDS = 10.0  # that a process has to end when it has ended its run
 SILENCE_SECONDS = 60.0  # a process that cannot be watched, and tells nothing for so long, is gone
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from flwr.superlink.attempts import SILENCE_SECONDS
+from flwr.superlink.attempts import LAST_WORDS_SECONDS, SILENCE_SECONDS
 from flwr.superlink.hub import Hub
 from flwr.superlink.waiting import Waiters
 from flwr.transport import appio
@@ -36,6 +36,7 @@ class Outside:
         self._hub = hub
         self._wanted: dict[int, str] = {}  # runs that need a process, and of which kind
         self._current: dict[int, int] = {}  # their newest attempts
+        self._leaving: set[int] = set()  # runs that have ended, whose processes may take a while
         self._ends: dict[int, asyncio.Future[tuple[int | None, str]]] = {}
         self._launchers: dict[str, _Launcher] = {}
         self._changed = Waiters()
@@ -139,7 +140,8 @@ class Outside:
         return [
             (run_id, number)
             for run_id, number in launcher.holding
-            if run_id not in self._hub.courses or self._current.get(run_id, number) != number
+            if (run_id not in self._hub.courses and run_id not in self._leaving)
+            or self._current.get(run_id, number) != number
         ]
 
     def _heard(self, run_id: int) -> float:
@@ -158,4 +160,12 @@ class Outside:
         self._current.pop(run_id, None)
         if (end := self._ends.get(run_id)) is not None and not end.done():
             end.set_result((0, ""))
+        if not stopped:
+            self._leaving.add(run_id)
+            loop = asyncio.get_running_loop()
+            loop.call_later(LAST_WORDS_SECONDS, self._should_have_left, run_id)
+        self._changed.notify()
+
+    def _should_have_left(self, run_id: int) -> None:
+        self._leaving.discard(run_id)
         self._changed.notify()

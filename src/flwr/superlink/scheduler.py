@@ -9,7 +9,14 @@ from flwr.errors import FlwrError, RefusedError, RunStateError
 from flwr.log import log
 from flwr.runtime.appprocess import PATIENCE, LaunchFacts
 from flwr.store.lifecycle import RunEvent
-from flwr.superlink.attempts import AFTER_START, Process, Step, after_death, describe_end
+from flwr.superlink.attempts import (
+    AFTER_START,
+    LAST_WORDS_SECONDS,
+    Process,
+    Step,
+    after_death,
+    describe_end,
+)
 from flwr.superlink.hub import Hub
 from flwr.superlink.launcher import LocalProcess, ProcessId, tail
 from flwr.superlink.outside import Outside
@@ -18,7 +25,6 @@ from flwr.transport import appio
 from flwr.transport.call import Refusal
 from flwr.transport.tls import ClientTls
 
-LAST_WORDS_SECONDS = 10.0  # that a process has to end when its run is over
 RETRY_SECONDS = 5.0  # after the hub itself could not start a process
 
 
