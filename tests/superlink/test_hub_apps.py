@@ -13,8 +13,9 @@ import pytest
 from blake3 import blake3
 from hub_here import App, HubHere, body, question, reply, text_of
 
-from flwr.errors import RefusedError
+from flwr.errors import RefusedError, StoreError
 from flwr.superlink import outside
+from flwr.superlink import scheduler as scheduler_module
 from flwr.superlink.attempts import Process
 from flwr.superlink.scheduler import Scheduler
 from flwr.superlink.settings import Service
@@ -92,6 +93,28 @@ def test_the_end_of_a_process_is_not_lost_that_a_hub_hears_before_it_is_ready(
     hub.start()
     assert launcher.ask(appio.Ended(1, 1, -9), wait=0.0).start == []
     hub.do(let_it_look())
+    assert [launch.attempt for launch in launcher.ask().start] == [2]
+
+
+def test_a_run_of_which_a_hub_cannot_read_at_once_is_driven_when_it_can(
+    start_hub: Callable[..., HubHere], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = start_hub(database=True)
+    hub.submit()
+    launcher = hub.launcher()
+    launcher.launched()
+    hub.stop()
+    looks, failures = Scheduler._state_of_process, [StoreError("the disk hiccups")]
+
+    async def look(scheduler: Scheduler, run_id: int) -> Process:
+        if failures:
+            raise failures.pop()
+        return await looks(scheduler, run_id)
+
+    monkeypatch.setattr(Scheduler, "_state_of_process", look)
+    monkeypatch.setattr(scheduler_module, "RETRY_SECONDS", 0.05)
+    hub.start()
+    assert launcher.ask(appio.Ended(1, 1, -9), wait=0.0).start == []
     assert [launch.attempt for launch in launcher.ask().start] == [2]
 
 

@@ -1,5 +1,6 @@
 """What the positional arguments of a command name: an app's folder and a connection."""
 
+import shlex
 from pathlib import Path
 
 from flwr.config import Place, choose_place, read_connections, read_federations
@@ -17,9 +18,21 @@ def split_arguments(app: str | None, connection: str | None) -> tuple[Path | Non
 
     Raises
     ------
+    ConfigError
+        If one of them is an empty text, or the app is a FAB.
     NotAvailableError
         If the app is one of Flower's hub.
     """
+    if "" in (app, connection):
+        raise ConfigError(
+            "The name of an app's folder or of a connection is empty",
+            hint="A variable that is not set? The current folder is '.'.",
+        )
+    if app and app.endswith(".fab") and Path(app).is_file():
+        raise ConfigError(
+            f"'{app}' is a FAB, and what is run is a folder",
+            hint=f"Install it, which tells its folder: {shlex.join(['flwr', 'install', app])}",
+        )
     if app and app.startswith("@") and not Path(app).is_dir():
         raise NotAvailableError(
             f"'{app}' names an app of Flower's hub, and apps cannot be fetched from there",

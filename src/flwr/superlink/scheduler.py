@@ -119,9 +119,11 @@ class Scheduler:
 
     async def _drive(self, run_id: int) -> None:
         """See a run to its end, from one attempt to the next."""
-        step = AFTER_START[await self._state_of_process(run_id)]
+        step: Step | None = None
         while run_id in self._hub.courses:
             try:
+                if step is None:
+                    step = AFTER_START[await self._state_of_process(run_id)]
                 if step is Step.LAUNCH:
                     await self._launch(run_id)
                 status, printed = await self._end_of_attempt(run_id)

@@ -61,12 +61,18 @@ def configure(connections: str | None, federations: str | None) -> None:
         (HUB, NODES, ["tiny", "pear"], "did you mean 'pair'?"),
         (HUB, NODES, ["home"], "(and the folder 'home' has no pyproject.toml)"),
         (HUB, NODES, ["./home"], "There is no pyproject.toml in 'home'"),
+        # what cannot be a name
+        (HUB, NODES, [""], "folder or of a connection is empty"),
+        (HUB, NODES, ["tiny", ""], "folder or of a connection is empty"),
+        (HUB, NODES, ["a.fab"], "'a.fab' is a FAB, and what is run is a folder"),
+        (HUB, NODES, ["./a.fab", "hub"], "'./a.fab' is a FAB, and what is run is a folder"),
     ],
 )
 def test_the_place(
     connections: str | None, federations: str | None, arguments: list[str], expected: str
 ) -> None:
     configure(connections, federations)
+    Path("a.fab").touch()
     assert expected in place(*arguments)
 
 
