@@ -13,7 +13,20 @@ from typing import Any, TextIO
 from flwr.cli.streams import let_go
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_LONG_FOR_A_LINE = 0.2  # seconds
+_PIECE = 1 << 16  # bytes: what a pipe holds
 _LAST_WORDS = 2.0  # seconds that a worker's child may still hold the pipe after the run
+
+_turn = threading.Condition()  # to write
+
+
+def _renew_in_child() -> None:
+    global _turn
+    _turn = threading.Condition()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)
 
 
 class Tee(io.TextIOBase):
@@ -26,15 +39,32 @@ class Tee(io.TextIOBase):
     def __init__(self, stream: TextIO, log: TextIO) -> None:
         self._stream = stream
         self._log = log
+        self._within_line = False
 
     def write(self, text: str) -> int:
         """Write to both; the log first, so that it is complete when the terminal is gone."""
+        with _turn:
+            self._write(text)
+            if text:
+                self._within_line = not text.endswith(("\n", "\r"))
+            _turn.notify_all()
+        return len(text)
+
+    def write_between_lines(self, text: str) -> None:
+        """Write what another process printed, when the line that is being printed here has ended.
+
+        ``print`` writes a line in pieces. A line that is left open for long has to bear it.
+        """
+        with _turn:
+            _turn.wait_for(lambda: not self._within_line, _LONG_FOR_A_LINE)
+            self._write(text)
+
+    def _write(self, text: str) -> None:
         self._log.write(_COLOUR.sub("", text) if "\x1b" in text else text)
         try:
             self._stream.write(text)
         except OSError as error:
             let_go(self._stream, error)
-        return len(text)
 
     def flush(self) -> None:
         """Flush both."""
@@ -90,6 +120,8 @@ def teed(log: TextIO, *, stdout: TextIO | None = None) -> Iterator[None]:
 class WorkerOutput:
     """A pipe that workers print into; a thread passes it on to whatever ``sys.stdout`` is.
 
+    It is passed on between the lines that this process prints.
+
     Attributes
     ----------
     descriptor : int
@@ -118,8 +150,18 @@ class WorkerOutput:
     def _pass_on(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         with os.fdopen(self._reader, "rb", buffering=0) as pipe:
-            while data := pipe.read(1 << 16):
+            rest, data = "", b"\n"
+            while data:
+                data = pipe.read(_PIECE)
+                text, rest = rest + decoder.decode(data), ""
+                if len(data) == _PIECE:  # there is more, maybe of the last line as well
+                    end = text.rfind("\n") + 1 or len(text)
+                    text, rest = text[:end], text[end:]
+                out = sys.stdout
                 # Workers must never wait for a log that is gone.
                 with contextlib.suppress(OSError, ValueError):
-                    sys.stdout.write(decoder.decode(data))
-                    sys.stdout.flush()
+                    if isinstance(out, Tee):
+                        out.write_between_lines(text)
+                    else:
+                        out.write(text)
+                    out.flush()

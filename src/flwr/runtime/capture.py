@@ -29,9 +29,7 @@ class Capture:
         os.dup2(writer, _STDOUT)
         os.dup2(writer, _STDERR)
         os.close(writer)
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(line_buffering=True)
+        print_whole_lines()
         faulthandler.enable(self._former[1])  # of a crash nothing comes through the pipe any more
         self._thread = threading.Thread(target=self._copy, name="flwr-output", daemon=True)
         self._thread.start()
@@ -51,6 +49,17 @@ class Capture:
                     os.write(self._former[1], data)
                 if text := decoder.decode(data):
                     self._tell(text)
+
+
+def print_whole_lines() -> None:
+    """Have what is printed leave this process at the end of each line, and not in the midst of one.
+
+    Else it waits where the other end is no terminal, or, with ``PYTHONUNBUFFERED``, the lines of
+    processes that share an output get mixed: ``print`` writes each of its arguments by itself.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def _flush() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from flwr.runtime.capture import print_whole_lines
 from flwr.runtime.channel import Channel
 from flwr.runtime.handler import App, describe
 
@@ -262,6 +263,7 @@ def spawned_worker(channel_fd: int, status_fd: int, orders_fd: int, pickled_fd: 
 
     global _here
     _here = True
+    print_whole_lines()
     with open(orders_fd, "rb") as orders:
         orders.seek(0)
         load, fork = (decode_to_zygote(order) for order in msgspec.msgpack.decode(orders.read()))
@@ -311,6 +313,7 @@ def main(fd: int) -> None:
     global _here
     _here = True
     code = 1
+    print_whole_lines()
     try:
         Zygote(Channel(socket.socket(fileno=fd))).run()
         code = 0

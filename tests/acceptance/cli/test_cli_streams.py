@@ -23,6 +23,21 @@ def test_closed_streams(flwr: Flwr, app: Callable[..., Path], closed: str) -> No
     assert log.read_text().count("a client prints") == 4
 
 
+@BUFFERED
+def test_lines_of_the_server_and_of_clients_stay_whole(
+    flwr: Flwr, app: Callable[..., Path], unbuffered: str
+) -> None:
+    loop = "for number in range(1000): print('line', number, 'of', '{who}', 'end')"
+    folder = app(then=loop.replace("{who}", "server"), first=loop.replace("{who}", "client"))
+    ended = flwr.in_shell(f"flwr run {folder}", PYTHONUNBUFFERED=unbuffered)
+    assert ended.code == 0, ended.err
+    (log,) = flwr.home.glob("wildflower/runs/*/log.txt")
+    for printed in (ended.out, log.read_text()):
+        lines = [line for line in printed.splitlines() if "line " in line]
+        assert len(lines) == 5000
+        assert [x for x in lines if not re.fullmatch(r"line \d+ of (server|client) end", x)] == []
+
+
 @pytest.mark.parametrize("command", ["--version", "ls", "--help", "frobnicate"])
 def test_closed_streams_of_other_commands(flwr: Flwr, command: str) -> None:
     expected = 2 if command == "frobnicate" else 0
