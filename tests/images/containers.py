@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,8 +64,8 @@ class Engine:
     options: list[str] = field(default_factory=list)
 
     @classmethod
-    def find(cls) -> "Engine":
-        """Return one that can run a container here."""
+    def find(cls, image: str = f"{REPOSITORY}/base:latest") -> "Engine":
+        """Return one that can run a container of an image here."""
         if shutil.which("docker") and call("docker", "info").code == 0:
             return cls("docker")
         limits = []
@@ -75,7 +76,7 @@ class Engine:
         tried = []
         for options in ([], ["--runtime", shutil.which("runc", path=_PATH) or "runc"]):
             engine = cls("podman", [*options, *(limits if options else [])])
-            ended = engine("run", "--rm", "--entrypoint", "true", f"{REPOSITORY}/base:latest")
+            ended = engine("run", "--rm", "--entrypoint", "true", image)
             if ended.code == 0:
                 return engine
             tried.append(ended.output)
@@ -178,3 +179,7 @@ class Container:
     def remove(self) -> None:
         """End and remove it."""
         self._engine("rm", "--force", "--volumes", self.id)
+
+
+if __name__ == "__main__":
+    Engine.find(sys.argv[1])
