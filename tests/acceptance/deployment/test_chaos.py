@@ -61,7 +61,9 @@ def test_a_run_whose_processes_are_killed_comes_out_the_same(
 
     calm = submit(deployment, app, tmp_path / "calm", rounds=ROUNDS)
     outcome = deployment.follow(calm, GUARD)
-    assert outcome.code == 0, outcome
+    ended = deployment.run(calm)["status"]
+    printed = [node.output for node in deployment.nodes]
+    assert (outcome.code, ended) == (0, "finished:completed"), (outcome, *printed)
 
     with gate(tmp_path / "gate") as open_gate:
         run_id = submit(deployment, app, tmp_path / "wild", rounds=ROUNDS, gate=tmp_path / "gate")

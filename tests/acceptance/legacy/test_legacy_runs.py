@@ -221,7 +221,8 @@ def test_a_workflow_that_is_killed_while_clients_evaluate_goes_on_there(
             process.kill()
         open_gate()
         log = deployment.follow(run_id)
-    assert log.out.count("aggregated 2") == 1, log
+    # not again; what a process prints in its last milliseconds may be killed with it
+    assert log.out.count("aggregated 2") <= 1, log
     assert "Going on after training of round 2" in log.out
     assert "in the end [1, 2, 3] 3 fits" in log.out
     for node in deployment.nodes:
