@@ -132,7 +132,8 @@ def handle_legacy_message(client: Client, message: Message, context: Context) ->
         raise ValueError(
             f"Invalid message type: {message_type}. A legacy client answers {', '.join(_TASKS)}."
         )
-    of_the_app = getattr(client, "numpy_client", client)
+    inner = getattr(client, "numpy_client", None)
+    of_the_app = inner if isinstance(inner, NumPyClient) else client
     of_the_app.set_context(context)
     result = task.ask(client, task.decode(message.content))
     method = f"{type(of_the_app).__qualname__}.{task.method}"

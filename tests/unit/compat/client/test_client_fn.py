@@ -22,6 +22,7 @@ from flwr.compat.typing import (
     FitRes,
     GetParametersIns,
     GetPropertiesIns,
+    GetPropertiesRes,
     Status,
 )
 
@@ -299,3 +300,13 @@ def test_exceptions_of_a_client_are_passed_on(context: Context) -> None:
 
     with pytest.raises(RuntimeError, match="no data"):
         ClientApp(lambda context: Fails().to_client())(fit_message(), context)
+
+
+def test_a_client_may_keep_anything_as_its_numpy_client(context: Context) -> None:
+    class Wrapping(Client):
+        numpy_client = "of its own"
+
+        def get_properties(self, ins: GetPropertiesIns) -> GetPropertiesRes:
+            return GetPropertiesRes(Status(Code.OK, ""), {"kept": self.numpy_client})
+
+    assert properties_of(ClientApp(lambda context: Wrapping()), context) == {"kept": "of its own"}
