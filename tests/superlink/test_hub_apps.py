@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
-from hub_here import App, HubHere, body, question, reply, text_of
+from hub_here import App, HubHere, Launcher, body, question, reply, text_of
 
 from flwr.errors import RefusedError, StoreError
 from flwr.superlink import outside
@@ -72,14 +72,21 @@ def test_another_launcher_gets_what_the_first_cannot_take(hub: HubHere) -> None:
     assert {one.launched().launch.run_id, other.launched().launch.run_id} == {1, 2}
 
 
-def test_the_end_of_a_process_is_not_lost_that_a_hub_hears_before_it_is_ready(
-    start_hub: Callable[..., HubHere], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stopped(start_hub: Callable[..., HubHere]) -> tuple[HubHere, Launcher]:
+    """Return a hub that was stopped while a launcher has a process of its only run."""
     hub = start_hub(database=True)
     hub.submit()
     launcher = hub.launcher()
     launcher.launched()
     hub.stop()
+    return hub, launcher
+
+
+def test_the_end_of_a_process_is_not_lost_that_a_hub_hears_before_it_is_ready(
+    stopped: tuple[HubHere, Launcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, launcher = stopped
     looks, may_look = Scheduler._state_of_process, asyncio.Event()
 
     async def look(scheduler: Scheduler, run_id: int) -> Process:
@@ -97,13 +104,9 @@ def test_the_end_of_a_process_is_not_lost_that_a_hub_hears_before_it_is_ready(
 
 
 def test_a_run_of_which_a_hub_cannot_read_at_once_is_driven_when_it_can(
-    start_hub: Callable[..., HubHere], monkeypatch: pytest.MonkeyPatch
+    stopped: tuple[HubHere, Launcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = start_hub(database=True)
-    hub.submit()
-    launcher = hub.launcher()
-    launcher.launched()
-    hub.stop()
+    hub, launcher = stopped
     looks, failures = Scheduler._state_of_process, [StoreError("the disk hiccups")]
 
     async def look(scheduler: Scheduler, run_id: int) -> Process:

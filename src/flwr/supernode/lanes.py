@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flwr.errors import RefusedError, UnreachableError
 from flwr.log import log
@@ -13,6 +14,7 @@ from flwr.supernode.agent import MOST_UNDER_WAY, Agent, News, Sending
 from flwr.transport.call import Failure, Refusal
 from flwr.transport.fleet import Exchange, Exchanged, Reply
 
+T = TypeVar("T")
 _FINAL = (Refusal.SUPERSEDED, Refusal.VERSION, Refusal.WRONG_PORT)  # there is no cure
 _FINAL_AT_FIRST = (Failure.FOREIGN_SERVER,)  # later it may be a proxy that is being set up
 _PASSING = (Refusal.UNAVAILABLE, Refusal.INTERNAL, Refusal.DISK_FULL)  # perhaps
@@ -92,11 +94,12 @@ class Lanes:
         for thread in self._threads:
             thread.start()
 
-    def tell(self, note: Callable[[Agent], object]) -> None:
-        """Let the agent note something, and send what follows from it."""
+    def tell(self, note: Callable[[Agent], T]) -> T:
+        """Let the agent note something, and send what follows from it; return what it says."""
         with self._changed:
-            note(self._agent)
+            said = note(self._agent)
             self._changed.notify()
+        return said
 
     def stop(self) -> Sending | None:
         """Send nothing more; return the last words, which the caller may send."""

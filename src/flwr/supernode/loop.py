@@ -397,10 +397,9 @@ class Node:
             self._upload_one_again(reply.message_id)
 
     def _upload_one_again(self, message_id: str) -> None:
-        found: list[Reply | None] = []
-        self._lanes.tell(lambda agent: found.append(agent.hold_back(message_id)))
-        if found[0] is not None:
-            self._uploads.put(found[0])
+        reply = self._lanes.tell(lambda agent: agent.hold_back(message_id))
+        if reply is not None:
+            self._uploads.put(reply)
 
     def _upload_all(self) -> None:
         """Bring the large parts of replies to the hub, then let the replies go."""
@@ -426,9 +425,7 @@ class Node:
 
     def _finish(self, reply: Reply) -> None:
         """Let a reply go to the hub; away with it, if nobody waits for it any more."""
-        wanted: list[bool] = []
-        self._lanes.tell(lambda agent: wanted.append(agent.finish(reply)))
-        if not wanted[0]:
+        if not self._lanes.tell(lambda agent: agent.finish(reply)):
             self.spool.settle(reply.message_id)
 
     def _upload_object(self, object_id: str) -> None:
